@@ -1,0 +1,130 @@
+"""What the command lines of the scripts have in common."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from misc.config import default_data_root
+from misc.runtime import PRECISIONS, configure_logging, replacing
+
+logger = logging.getLogger(__name__)
+
+
+def common_options(precision: bool = True) -> argparse.ArgumentParser:
+    """Parent parser of every script: device, data root, workers, precision and JSON.
+
+    Args:
+        precision: False where the script has the option from elsewhere.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("where and how to run")
+    group.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1 …; auto is CUDA where there is one"
+    )
+    group.add_argument(
+        "--data-root",
+        type=Path,
+        default=default_data_root(),
+        help="folder that holds the data sets; default: $DSVE_DATA, or data (here: %(default)s)",
+    )
+    group.add_argument(
+        "--workers", type=int, default=2, help="processes that read images (default: %(default)s)"
+    )
+    if precision:
+        group.add_argument(
+            "--precision",
+            choices=PRECISIONS,
+            default="float32",
+            help="of matrix products and convolutions (default: %(default)s)",
+        )
+    group.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the results to this file, as JSON"
+    )
+    return parser
+
+
+def model_options(batch_size: int) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that use a trained model."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "-p", "--path", type=Path, required=True, help="checkpoint: ours, or the 2018 files"
+    )
+    group.add_argument(
+        "-bs",
+        "--batch-size",
+        "--batch_size",
+        type=positive,
+        default=batch_size,
+        help="images or texts in a batch (default: %(default)s)",
+    )
+    group.add_argument(
+        "--word-vectors",
+        default="",
+        metavar="FOLDER",
+        help="folder with dictionary.txt and utable.npy; default: word_vectors under the data "
+        "root, else the one that the model was trained with",
+    )
+    group.add_argument(
+        "--first-sentence",
+        action="store_true",
+        help="embed only the first sentence of a text, as the code of 2018 did",
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def add_settings(parser: argparse.ArgumentParser, title: str, config_class: type) -> None:
+    """Add an option for each field of a dataclass; options not given are left out of ``args``.
+
+    Each field has its help and further option names in its metadata.
+    """
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(config_class):
+        boolean = field.type is bool
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            *field.metadata["flags"],
+            dest=field.name,
+            default=argparse.SUPPRESS,
+            help=field.metadata["help"],
+            **({"action": argparse.BooleanOptionalAction} if boolean else {"type": field.type}),
+            **({} if boolean else {"metavar": field.type.__name__.upper()}),
+        )
+
+
+def given_settings(args: argparse.Namespace, config_class: type) -> dict[str, Any]:
+    """Collect the fields of a dataclass that were set on the command line."""
+    names = {field.name for field in dataclasses.fields(config_class)}
+    return {name: value for name, value in vars(args).items() if name in names}
+
+
+def write_json(results: dict[str, Any], path: Path | None) -> None:
+    """Write results to a file as JSON, if a path was given."""
+    if path is not None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
+    """Run a script: a user's mistake ends it with one clear line, not with a traceback."""
+    configure_logging()
+    args = parser.parse_args()
+    try:
+        main(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{parser.prog}: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: interrupted")

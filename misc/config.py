@@ -1,0 +1,193 @@
+"""Where the data lie and how training goes: all settings, in one place each."""
+
+import dataclasses
+import math
+import os
+from pathlib import Path
+
+from models.joint_embedding import ModelConfig, setting
+
+DATASETS = ("coco", "flickr8k", "flickr30k", "toy")
+TOY_IMAGE_SIZE = 128  # side of the toy scenes in pixels, which are looked at as they are
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPaths:
+    """The files of one data set under a data root; edit them if yours lie elsewhere.
+
+    data/README.md has the sizes and further sources of each.
+    """
+
+    root: Path
+    dataset: str = "coco"
+
+    @property
+    def split_file(self) -> Path:
+        """Karpathy's split, cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip."""
+        return self.root / self.dataset / "dataset.json"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the photographs.
+
+        COCO: images.cocodataset.org/zips/{train2014,val2014}.zip, unpacked here; Flickr:
+        shannon.cs.illinois.edu/DenotationGraph (on request), all files in this folder.
+        """
+        return self.root / self.dataset / "images"
+
+    @property
+    def instances(self) -> Path:
+        """images.cocodataset.org/annotations/annotations_trainval2014.zip."""
+        return self.root / self.dataset / "annotations" / "instances_val2014.json"
+
+    @property
+    def captions(self) -> Path:
+        """The same archive as ``instances``; says which images COCO val2014 has."""
+        return self.root / self.dataset / "annotations" / "captions_val2014.json"
+
+    @property
+    def regions(self) -> Path:
+        """homes.cs.washington.edu/~ranjay/visualgenome, region descriptions."""
+        return self.root / "visual_genome" / "region_descriptions.json"
+
+    @property
+    def region_images(self) -> Path:
+        """From the same page as ``regions``, image meta data."""
+        return self.root / "visual_genome" / "image_data.json"
+
+    @property
+    def region_image_folders(self) -> tuple[Path, Path]:
+        """cs.stanford.edu/people/rak248/VG_100K_2/{images,images2}.zip: two folders of images."""
+        folder = self.root / "visual_genome"
+        return folder / "VG_100K", folder / "VG_100K_2"
+
+    @property
+    def word_vectors(self) -> Path:
+        """Skip-Thought: www.cs.toronto.edu/~rkiros/models/{dictionary.txt,utable.npy}."""
+        return self.root / "word_vectors"
+
+    def existing(self, path: Path) -> Path:
+        """Return one of the paths above.
+
+        Raises:
+            FileNotFoundError: if nothing is there; the message says what can be done.
+        """
+        if path.exists():
+            return path
+        raise FileNotFoundError(
+            f"no such data: {path}. data/README.md says where to get it; --data-root or the "
+            "environment variable DSVE_DATA names the folder that holds the data sets; "
+            "--dataset toy (train.py: --preset toy) needs no download"
+        )
+
+
+def default_data_root() -> Path:
+    """Return the environment variable ``DSVE_DATA``, or ``data`` without it."""
+    return Path(os.environ.get("DSVE_DATA") or "data")
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the highest rate: up linearly over the first fifth, then down along a cosine."""
+    if progress < 0.2:
+        return 0.04 + 0.96 * progress / 0.2
+    return 0.5 * (1 + math.cos(math.pi * min(progress - 0.2, 0.8) / 0.8))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained. The defaults are the recipe of the published code.
+
+    Everything that changes over time is a function of the epoch, counted from 0.
+    """
+
+    dataset: str = setting("coco", "data set: coco, flickr8k, flickr30k or toy")
+    word_vectors: str = setting(
+        "",
+        "folder with dictionary.txt and utable.npy; 'glove': the built-in 50-d GloVe; "
+        "default: word_vectors under the data root",
+    )
+    image_weights: str = setting(
+        "imagenet",
+        "what the image path starts from: imagenet (torchvision's, downloaded once), none, or a "
+        "file such as pretrained_classif_152_2400.pth.tar",
+    )
+    seed: int = setting(0, "seed of weights, data order, augmentation and dropout")
+    epochs: int = setting(60, "how many epochs to train", "-mepoch", "--max_epoch")
+    batch_size: int = setting(160, "pairs in a batch", "-bs", "--batch_size")
+
+    learning_rate: float = setting(1e-3, "highest rate", "-lr", "--learning_rate")
+    learning_rate_decrease: float = setting(
+        0.5, "factor on the rate at each of epochs 3 to 7", "-lrd", "--learning_rate_decrease"
+    )
+    cycle_epochs: int = setting(
+        0, "if positive: one cycle (warm-up, then cosine) over so many epochs, instead of steps"
+    )
+    weight_decay: float = setting(0.0, "decoupled weight decay (AdamW); 0 is plain Adam")
+
+    margin: float = setting(0.2, "margin of the triplet loss")
+    num_negatives: int = setting(1, "hardest negatives that count for each item")
+    warmup_epochs: int = setting(
+        0, "epochs on a softmax loss over all negatives first; hardest ones collapse from scratch"
+    )
+    softmax_scale: float = setting(20.0, "factor on the similarities in the softmax loss")
+
+    crop_size: int = setting(256, "side of the training crops in pixels")
+    crop_min_scale: float = setting(0.08, "smallest share of the image's area in a crop")
+    flip: bool = setting(True, "mirror every other training image")
+    image_size: int = setting(350, "side of the validation images in pixels")
+
+    text_from: int = setting(2, "first epoch in which the text path trains")
+    image_from: int = setting(
+        9, "first epoch in which the 1x1 convolution and the ResNet train", "-fepoch", "--fepoch"
+    )
+    first_trained_stage: int = setting(
+        3, "first stage of the ResNet that ever trains; 0 trains the stem and all stages"
+    )
+    batch_norm: str = setting(
+        "frozen",
+        "batch norms of frozen layers: frozen, or train (the statistics drift, as in 2018)",
+    )
+    precision: str = setting("float32", "float32, or bfloat16 for matrix products and convolutions")
+
+    def rate(self, epoch: float) -> float:
+        """Learning rate at an epoch; fractions count in the one-cycle schedule only."""
+        if self.cycle_epochs:
+            return self.learning_rate * one_cycle(epoch / self.cycle_epochs)
+        halvings = min(max(int(epoch) - 2, 0), 5)
+        return self.learning_rate * self.learning_rate_decrease**halvings
+
+
+PRESETS = {
+    "paper": (ModelConfig(), TrainConfig()),
+    "toy": (
+        ModelConfig(
+            backbone="resnet18",
+            stages=3,
+            embedding_dim=256,
+            pool_k=12,
+            image_dropout=0.0,
+            word_dim=50,
+            sru_layers=2,
+            text_dropout=0.0,
+        ),
+        TrainConfig(
+            dataset="toy",
+            word_vectors="glove",
+            image_weights="none",
+            epochs=6,
+            batch_size=64,
+            learning_rate=2e-3,
+            cycle_epochs=6,
+            weight_decay=0.01,
+            warmup_epochs=4,
+            crop_size=112,
+            crop_min_scale=0.7,
+            flip=False,
+            image_size=TOY_IMAGE_SIZE,
+            text_from=0,
+            image_from=0,
+            first_trained_stage=0,
+            precision="bfloat16",
+        ),
+    ),
+}

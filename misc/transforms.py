@@ -1,0 +1,72 @@
+"""Image files in, normalised tensors out."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torchvision.transforms import v2
+
+# The statistics of ImageNet that torchvision's ResNets, and so the published weights, expect.
+MEAN = (0.485, 0.456, 0.406)
+STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Turn a PIL image upright (EXIF) and into RGB, transparency over white."""
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to white, not scale them
+        image = image.convert("I").point(lambda value: value / 256).convert("L")
+    return image.convert("RGB")
+
+
+def load_image(path: Path) -> Image.Image:
+    """Read an image file as RGB, upright as its EXIF orientation says.
+
+    Raises:
+        ValueError: if the file is missing, truncated or no image; the message names it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return to_rgb(image)
+    except (
+        OSError,  # missing, truncated or unknown to Pillow
+        ValueError,
+        SyntaxError,  # Pillow's word for a broken PNG
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise ValueError(f"cannot read image {path}: {error}") from error
+
+
+def evaluation_transform(size: int) -> v2.Compose:
+    """Squeeze a PIL image to ``size`` x ``size`` pixels: normalised tensor (3, size, size)."""
+    return v2.Compose([v2.Resize((size, size)), *_to_tensor()])
+
+
+def training_transform(size: int, min_scale: float, flip: bool) -> v2.Compose:
+    """Crop at random, resize to ``size`` x ``size`` pixels and, if ``flip``, mirror every other.
+
+    Args:
+        size: side of the crop after resizing, in pixels.
+        min_scale: the smallest share of the image's area that a crop may have.
+        flip: False where captions speak of left and right.
+    """
+    crop = v2.RandomResizedCrop((size, size), scale=(min_scale, 1.0))
+    mirror = [v2.RandomHorizontalFlip()] if flip else []
+    return v2.Compose([crop, *mirror, *_to_tensor()])
+
+
+def _to_tensor() -> list[v2.Transform]:
+    # Resizing is left to Pillow, as in 2018: its filter and torch's differ in the last bits.
+    return [
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(MEAN, STANDARD_DEVIATION),
+    ]

@@ -1,0 +1,49 @@
+"""Weldon pooling: from activation maps to one feature a channel."""
+
+from torch import Tensor, nn
+
+
+class WeldonPool2d(nn.Module):
+    """Selective spatial pooling of activation maps (paper, Eq. 2, which has k = 1).
+
+    Each channel is summarised by where it fires most and where it fires least, so
+    evidence against a concept counts as well as evidence for it: the mean of its ``k_max``
+    highest locations plus the mean of its ``k_min`` lowest ones.
+
+    Args:
+        k_max: how many of the highest locations are averaged, at least 1.
+        k_min: how many of the lowest; ``None`` means as many as ``k_max``, 0 no minimum part.
+    """
+
+    def __init__(self, k_max: int = 15, k_min: int | None = None) -> None:
+        super().__init__()
+        self.k_max = k_max
+        self.k_min = k_max if k_min is None else k_min
+        if self.k_max < 1 or self.k_min < 0:
+            raise ValueError(f"k_max must be at least 1 and k_min at least 0, not {k_max}, {k_min}")
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pool activation maps (B, C, h, w) into features (B, C).
+
+        Gradients reach the chosen locations only.
+
+        Raises:
+            ValueError: if the maps have fewer locations than ``k_max`` or ``k_min``.
+        """
+        locations = maps.flatten(2)  # (B, C, h*w)
+        needed = max(self.k_max, self.k_min)
+        if locations.shape[2] < needed:
+            height, width = maps.shape[2:]
+            raise ValueError(
+                f"pooling over k = {needed} locations needs at least {needed} of them, but the "
+                f"maps are {height}x{width} = {height * width}: use larger images or a smaller k"
+            )
+        pooled = locations.topk(self.k_max, dim=2, sorted=False).values.mean(dim=2)
+        if self.k_min == 0:
+            return pooled
+        lowest = locations.topk(self.k_min, dim=2, largest=False, sorted=False).values
+        return pooled + lowest.mean(dim=2)
+
+    def extra_repr(self) -> str:
+        """Show both k when the module is printed."""
+        return f"k_max={self.k_max}, k_min={self.k_min}"
