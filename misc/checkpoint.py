@@ -1,13 +1,26 @@
-"""Checkpoints: tensors and JSON, nothing that could run code."""
+"""Checkpoints: tensors and JSON, nothing that could run code.
 
+python -m misc.checkpoint info runs/toy/best.pt
+python -m misc.checkpoint convert best_model.pth.tar published.pt
+python -m misc.checkpoint convert best_model.pth.tar published --safetensors
+"""
+
+import argparse
 import dataclasses
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
+from misc.cli import run
+from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.runtime import replacing
+from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 FORMAT = "dsve-1"
@@ -19,29 +32,88 @@ class Checkpoint:
 
     config: ModelConfig
     state_dict: dict[str, Tensor]
-    training: dict[str, Any]  # settings, progress and optimizer state; empty in converted files
+    training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
 
 
 def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:
     """Write a model and the state of its training; a killed process leaves the old file."""
+    _save(path, Checkpoint(model.config, model.state_dict(), training))
+
+
+def _save(path: Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
-        "config": dataclasses.asdict(model.config),
-        "state_dict": model.state_dict(),
-        "training": training,
+        "config": dataclasses.asdict(checkpoint.config),
+        "state_dict": checkpoint.state_dict,
+        "training": checkpoint.training,
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint file to the CPU.
+def save_safetensors(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write ``model.safetensors`` and ``config.json`` into a folder."""
+    settings = {
+        "format": FORMAT,
+        "config": dataclasses.asdict(checkpoint.config),
+        "training": checkpoint.training,
+    }
+    with replacing(folder / "model.safetensors") as temporary:
+        safetensors.torch.save_file(checkpoint.state_dict, temporary)
+    with replacing(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint to the CPU: a file of ours, one of 2018, or a safetensors folder.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a checkpoint; the message names it.
     """
-    raise NotImplementedError
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if path.suffix == ".safetensors":
+        tensors, content = read_safetensors(path)
+        return _from_content(content, tensors, path)
+    content = read_torch_file(path)
+    if is_published(content):
+        config, tensors = convert_published(content, path)
+        return Checkpoint(config, tensors, training={}, notes=published_notes(content))
+    if is_image_weights(content):
+        raise ValueError(
+            f"{path} holds an image path only, trained to classify; train.py --image-weights "
+            "starts from it"
+        )
+    tensors = content.get("state_dict") if isinstance(content, dict) else None
+    return _from_content(content, tensors, path)
+
+
+def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is not a checkpoint: neither in this code's format, {FORMAT}, nor in that of "
+            "2018 (img_emb.*, cap_emb.*, fc.*)"
+        )
+    training = content.get("training")
+    return Checkpoint(
+        _read_config(content.get("config"), path),
+        check_tensors(tensors, path),
+        training if isinstance(training, dict) else {},
+    )
+
+
+def _read_config(values: object, path: Path) -> ModelConfig:
+    fields = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
+    if not isinstance(values, dict) or set(values) != set(fields):
+        raise ValueError(f"{path}: the model's settings should be {list(fields)}, not {values!r}")
+    for name, kind in fields.items():
+        allowed = (int, float) if kind is float else kind
+        if not isinstance(values[name], allowed) or isinstance(values[name], bool):
+            raise ValueError(f"{path}: {name} should be of type {kind.__name__}: {values[name]!r}")
+    return ModelConfig(**values)
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> JointEmbedding:
@@ -51,11 +123,92 @@ def load_model(path: Path | str, device: torch.device | str = "cpu") -> JointEmb
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a checkpoint, or its tensors do not fit; the message names it.
     """
-    return build_model(read_checkpoint(Path(path)), path).to(device)
+    return build_model(read_checkpoint(path), path).to(device)
 
 
 def build_model(checkpoint: Checkpoint, path: Path | str) -> JointEmbedding:
-    """Build the model of a checkpoint that was read from ``path``, in eval mode."""
-    model = JointEmbedding(checkpoint.config)
-    model.load_state_dict(checkpoint.state_dict)
+    """Build the model of a checkpoint that was read from ``path``, in eval mode.
+
+    The model takes the checkpoint's tensors over instead of copying them.
+
+    Raises:
+        ValueError: if the settings make no model, or the tensors do not fit it.
+    """
+    try:
+        with torch.device("meta"):  # neither memory nor time for weights that are replaced
+            model = JointEmbedding(checkpoint.config)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: no model has these settings: {error}") from error
+    load_strictly(model, checkpoint.state_dict, path)
     return model.eval()
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Rewrite a checkpoint in our format, without what only resuming its training needs.
+
+    Raises:
+        FileExistsError: if something is there already and ``--force`` was not given.
+    """
+    checkpoint = read_checkpoint(args.old)
+    build_model(checkpoint, args.old)  # refuses what -p would refuse later
+    written = args.new / "model.safetensors" if args.safetensors else args.new
+    if written.exists() and not args.force:
+        raise FileExistsError(f"{written} exists; --force overwrites it")
+    kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
+    converted = dataclasses.replace(checkpoint, training=kept)
+    write = save_safetensors if args.safetensors else _save
+    write(args.new, converted)
+
+
+def info(args: argparse.Namespace) -> dict[str, Any]:
+    """Print what is in a checkpoint, as JSON, without building its model."""
+    checkpoint = read_checkpoint(args.file)
+    parts: dict[str, int] = {}
+    for name, tensor in checkpoint.state_dict.items():
+        part = ".".join(name.split(".")[:2])
+        parts[part] = parts.get(part, 0) + tensor.numel()
+    training = {key: checkpoint.training[key] for key in checkpoint.training if key != "optimizer"}
+    description = {
+        "file": str(args.file),
+        "config": dataclasses.asdict(checkpoint.config),
+        "training": training,
+        "notes": checkpoint.notes,
+        "numbers": {**parts, "total": sum(parts.values())},
+    }
+    sys.stdout.write(json.dumps(description, indent=2, default=str) + "\n")
+    return description
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Build the parser of the two commands."""
+    parser = argparse.ArgumentParser(
+        prog="python -m misc.checkpoint",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="convert | info")
+
+    def command(function: Callable[[argparse.Namespace], Any], help: str) -> Any:  # noqa: ANN401
+        added = commands.add_parser(function.__name__, help=help, description=help)
+        added.set_defaults(function=function)
+        return added
+
+    described = command(info, "print what is in a checkpoint, without building its model")
+    described.add_argument("file", type=Path, help="checkpoint: ours, of 2018, or safetensors")
+    converted = command(convert, "rewrite a checkpoint of 2018, or of ours, in our format")
+    converted.add_argument("old", type=Path, help="the checkpoint that there is")
+    converted.add_argument("new", type=Path, help="the file to write; a folder for --safetensors")
+    converted.add_argument(
+        "--safetensors", action="store_true", help="write model.safetensors and config.json"
+    )
+    converted.add_argument("--force", action="store_true", help="overwrite what is there")
+    return parser
+
+
+def main(args: argparse.Namespace) -> Any:  # noqa: ANN401
+    """Run the command that was chosen."""
+    return args.function(args)
+
+
+if __name__ == "__main__":
+    run(main, get_parser())

@@ -124,7 +124,7 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
     args = parser.parse_args()
     try:
         main(args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted")

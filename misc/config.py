@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+from misc.runtime import PRECISIONS
 from models.joint_embedding import ModelConfig, setting
 
 DATASETS = ("coco", "flickr8k", "flickr30k", "toy")
@@ -20,6 +21,7 @@ class DataPaths:
 
     root: Path
     dataset: str = "coco"
+    visual_genome: Path | None = None  # its folder, if it is not under the root
 
     @property
     def split_file(self) -> Path:
@@ -48,18 +50,21 @@ class DataPaths:
     @property
     def regions(self) -> Path:
         """homes.cs.washington.edu/~ranjay/visualgenome, region descriptions."""
-        return self.root / "visual_genome" / "region_descriptions.json"
+        return self._visual_genome / "region_descriptions.json"
 
     @property
     def region_images(self) -> Path:
         """From the same page as ``regions``, image meta data."""
-        return self.root / "visual_genome" / "image_data.json"
+        return self._visual_genome / "image_data.json"
 
     @property
     def region_image_folders(self) -> tuple[Path, Path]:
         """cs.stanford.edu/people/rak248/VG_100K_2/{images,images2}.zip: two folders of images."""
-        folder = self.root / "visual_genome"
-        return folder / "VG_100K", folder / "VG_100K_2"
+        return self._visual_genome / "VG_100K", self._visual_genome / "VG_100K_2"
+
+    @property
+    def _visual_genome(self) -> Path:
+        return self.visual_genome or self.root / "visual_genome"
 
     @property
     def word_vectors(self) -> Path:
@@ -84,6 +89,11 @@ class DataPaths:
 def default_data_root() -> Path:
     """Return the environment variable ``DSVE_DATA``, or ``data`` without it."""
     return Path(os.environ.get("DSVE_DATA") or "data")
+
+
+def evaluation_size(dataset: str, published: int) -> int:
+    """Side in pixels to which a data set's images are squeezed; toy scenes keep their size."""
+    return TOY_IMAGE_SIZE if dataset == "toy" else published
 
 
 def one_cycle(progress: float) -> float:
@@ -115,6 +125,7 @@ class TrainConfig:
     epochs: int = setting(60, "how many epochs to train", "-mepoch", "--max_epoch")
     batch_size: int = setting(160, "pairs in a batch", "-bs", "--batch_size")
 
+    max_batches: int = setting(0, "if positive: train on so many batches an epoch, for a trial")
     learning_rate: float = setting(1e-3, "highest rate", "-lr", "--learning_rate")
     learning_rate_decrease: float = setting(
         0.5, "factor on the rate at each of epochs 3 to 7", "-lrd", "--learning_rate_decrease"
@@ -174,12 +185,12 @@ PRESETS = {
             dataset="toy",
             word_vectors="glove",
             image_weights="none",
-            epochs=6,
+            epochs=4,
             batch_size=64,
             learning_rate=2e-3,
-            cycle_epochs=6,
+            cycle_epochs=4,
             weight_decay=0.01,
-            warmup_epochs=4,
+            warmup_epochs=3,
             crop_size=112,
             crop_min_scale=0.7,
             flip=False,
@@ -191,3 +202,29 @@ PRESETS = {
         ),
     ),
 }
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Refuse settings that make no sense.
+
+    Raises:
+        ValueError: the message names the setting, its value and what is possible.
+    """
+    choices = {
+        "dataset": DATASETS,
+        "batch_norm": ("frozen", "train"),
+        "precision": tuple(PRECISIONS),
+    }
+    for name, possible in choices.items():
+        if getattr(config, name) not in possible:
+            option, value = name.replace("_", "-"), getattr(config, name)
+            raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
+    for name in ("epochs", "batch_size", "learning_rate", "crop_size", "image_size"):
+        if getattr(config, name) <= 0:
+            option, value = name.replace("_", "-"), getattr(config, name)
+            raise ValueError(f"--{option} {value}: it must be above 0")
+    if config.cycle_epochs and config.epochs > config.cycle_epochs:
+        raise ValueError(
+            f"--epochs {config.epochs}: the rate's cycle ends after {config.cycle_epochs} epochs; "
+            "set --cycle-epochs too"
+        )

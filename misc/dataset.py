@@ -1,7 +1,6 @@
 """Torch data sets and loaders: images once each, and image-caption pairs in random order."""
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from misc.annotations import CaptionedImage
-from misc.config import DataPaths
-from misc.runtime import ignore_signals
+from misc.config import DataPaths, default_data_root
+from misc.runtime import ignore_signals, mixed_seed, seed_generators
 from misc.text import WordVectors, pad_texts
 from misc.toy import ensure_toy
 from misc.transforms import load_image
@@ -31,6 +30,36 @@ def data_paths(root: Path, dataset: str) -> DataPaths:
     if dataset == "toy":
         return DataPaths(ensure_toy(root), "coco")
     return DataPaths(root, dataset)
+
+
+def find_word_vectors(
+    chosen: str, paths: DataPaths, recorded: str = "", dimension: int | None = None
+) -> WordVectors:
+    """Open the word vectors that a user chose, else the data root's, else those of training.
+
+    Args:
+        chosen: a folder, or "glove" for the built-in GloVe; "" if the user chose none.
+        paths: of the data set at hand.
+        recorded: what the model was trained with, as ``chosen``; "" if that is not known.
+        dimension: W that the model needs; ``None`` takes any.
+
+    Raises:
+        FileNotFoundError: if there are no word vectors.
+        ValueError: if they have another dimension than the model needs.
+    """
+    if not chosen and not paths.word_vectors.exists():
+        chosen = recorded
+    if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
+        folder = ensure_toy(default_data_root()) / "word_vectors"
+    else:
+        folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
+    word_vectors = WordVectors.load(folder)
+    if dimension not in (None, word_vectors.dimension):
+        raise ValueError(
+            f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
+            f"{word_vectors.dimension}; --word-vectors names another folder"
+        )
+    return word_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +195,7 @@ class PairDataset(Dataset):
         except ValueError as error:
             return Failure(index, str(entry.path), str(error))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed_seed(self.seed, self.epoch, index))
+            seed_generators(torch.device("cpu"), self.seed, self.epoch, index)
             tensor = self.transform(image)
         return tensor, self.word_vectors.vectors(rows), entry.image_id
 
@@ -187,21 +216,13 @@ class PairDataset(Dataset):
         return [order[start : start + batch_size] for start in range(0, whole, batch_size)]
 
 
-def mixed_seed(*numbers: int) -> int:
-    """Make one seed of several numbers, far from the seeds of neighbouring ones."""
-    return functools.reduce(
-        lambda seed, number: (seed * 6364136223846793005 + number + 1) % 2**63,
-        numbers,
-        1442695040888963407,
-    )
-
-
-def collate_pairs(items: list[PairItem | Failure]) -> PairBatch | list[Failure]:
-    """Stack the pairs that could be read; a list of failures if none could."""
+def collate_pairs(items: list[PairItem | Failure]) -> PairBatch:
+    """Stack the pairs that could be read."""
     failures = [item for item in items if isinstance(item, Failure)]
     read = [item for item in items if not isinstance(item, Failure)]
     if not read:
-        return failures
+        empty = torch.empty(0)
+        return PairBatch(empty, empty, empty, empty, failures)
     images, vectors, image_ids = zip(*read, strict=True)
     return PairBatch(
         torch.stack(images), *pad_texts(vectors), torch.tensor(image_ids), failures=failures

@@ -8,13 +8,60 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.dataset import Failure, image_loader
+from misc.annotations import CaptionedImage
+from misc.checkpoint import build_model, read_checkpoint
+from misc.config import DataPaths
+from misc.dataset import Failure, find_word_vectors, image_loader
 from misc.runtime import autocast
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
+
+
+def load_with_words(
+    path: Path, device: torch.device, paths: DataPaths, chosen_word_vectors: str = ""
+) -> tuple[JointEmbedding, WordVectors]:
+    """Load the model of a checkpoint and the word vectors that it can be used with.
+
+    Args:
+        path: the checkpoint.
+        device: where the model goes.
+        paths: of the data set at hand, for its word vectors.
+        chosen_word_vectors: a folder that goes before them; "" if the user chose none.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint, or there are no word vectors.
+        ValueError: if the file is no checkpoint, or the word vectors have the wrong dimension.
+    """
+    checkpoint = read_checkpoint(path)
+    recorded = checkpoint.training.get("config", {}).get("word_vectors", "")
+    word_vectors = find_word_vectors(
+        chosen_word_vectors, paths, recorded, dimension=checkpoint.config.word_dim
+    )
+    return build_model(checkpoint, path).to(device), word_vectors
+
+
+def _each_batch(
+    compute: Callable[[Tensor], Tensor],
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    workers: int,
+    precision: str,
+) -> Iterator[tuple[ImageBatch, Tensor]]:
+    device = next(compute.__self__.parameters()).device
+    loader = image_loader(paths, evaluation_transform(image_size), batch_size, workers)
+    with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
+        for batch in loader:
+            bar.update(len(batch.indices) + len(batch.failures))
+            if not batch.indices:
+                yield batch, torch.empty(0, 1)
+                continue
+            with autocast(device, precision):
+                computed = compute(batch.images.to(device, non_blocking=True))
+            yield batch, computed
 
 
 @torch.inference_mode()
@@ -40,21 +87,44 @@ def embed_image_files(
         The places of a batch's images in ``paths``, their embeddings (B, D) on the CPU, and the
         files of the batch that could not be read.
     """
-    device = next(model.parameters()).device
-    loader = image_loader(paths, evaluation_transform(image_size), batch_size, workers)
-    with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
-        for batch in loader:
-            bar.update(len(batch.indices) + len(batch.failures))
-            if not batch.indices:
-                yield [], torch.empty(0, model.config.embedding_dim), batch.failures
-                continue
-            with autocast(device, precision):
-                embeddings = model.encode_image(batch.images.to(device, non_blocking=True))
-            yield batch.indices, embeddings.float().cpu(), batch.failures
+    batches = _each_batch(model.encode_image, paths, image_size, batch_size, workers, precision)
+    for batch, embeddings in batches:
+        yield batch.indices, embeddings.float().cpu(), batch.failures
+
+
+@torch.inference_mode()
+def map_image_files(
+    model: JointEmbedding,
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    workers: int = 0,
+    precision: str = "float32",
+) -> Iterator[tuple[list[int], Tensor, list[Failure]]]:
+    """Compute the projected maps of image files; arguments as for ``embed_image_files``.
+
+    Yields:
+        The places of a batch's images in ``paths``, their maps (B, D, h, w) on the model's
+        device, and the files of the batch that could not be read.
+
+    Raises:
+        ValueError: if maps are not finite; the file is named.
+    """
+    batches = _each_batch(model.activation_maps, paths, image_size, batch_size, workers, precision)
+    for batch, maps in batches:
+        finite = maps.isfinite().flatten(1).all(dim=1).tolist()
+        for index, map_is_finite in zip(batch.indices, finite, strict=True):
+            if not map_is_finite:
+                raise ValueError(f"the activation maps of {paths[index]} are not finite")
+        yield batch.indices, maps, batch.failures
 
 
 def encode_images(
-    model: JointEmbedding, paths: Sequence[Path], image_size: int, batch_size: int, **options: int
+    model: JointEmbedding,
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    **options: int | str,
 ) -> tuple[Tensor, Tensor, list[Failure]]:
     """Embed image files and keep all embeddings; arguments as for ``embed_image_files``.
 
@@ -79,7 +149,7 @@ def encode_images(
     for failure in failures:
         logger.warning("left out: %s", failure.reason)
     if not rows:
-        raise ValueError(f"none of the {len(paths)} images can be read")
+        raise ValueError(f"none of the {len(paths)} images can be read: {failures[0].reason}")
     return torch.cat(embeddings), torch.tensor(rows), failures
 
 
@@ -115,3 +185,39 @@ def encode_texts(
     if words:
         logger.info("%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / words)
     return torch.cat(embeddings) if embeddings else torch.empty(0, model.config.embedding_dim)
+
+
+def encode_pairs(
+    model: JointEmbedding,
+    images: Sequence[CaptionedImage],
+    word_vectors: WordVectors,
+    image_size: int,
+    batch_size: int,
+    workers: int = 0,
+    precision: str = "float32",
+    first_sentence: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Embed images, each once, and their captions; those of unreadable images are left out.
+
+    Returns:
+        Image embeddings (N, D), caption embeddings (M, D) and the row (M,) of each caption's
+        image: the arguments of ``misc.evaluation.retrieval_metrics``.
+
+    Raises:
+        ValueError: if no image can be read, a caption has no word, or an embedding is not finite.
+    """
+    embeddings, kept, _ = encode_images(
+        model,
+        [image.path for image in images],
+        image_size,
+        batch_size,
+        workers=workers,
+        precision=precision,
+    )
+    read = [images[index].captions for index in kept.tolist()]
+    captions = [caption for group in read for caption in group]
+    counts = torch.tensor([len(group) for group in read])
+    caption_embeddings = encode_texts(
+        model, captions, word_vectors, precision=precision, first_sentence=first_sentence
+    )
+    return embeddings, caption_embeddings, torch.arange(len(read)).repeat_interleave(counts)

@@ -1,8 +1,12 @@
 """Losses over the similarities of a batch of image-caption pairs (paper, Eq. 5-7)."""
 
+import logging
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
 
 
 def _negatives(images: Tensor, captions: Tensor, image_ids: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -102,13 +106,13 @@ class SoftmaxLoss(nn.Module):
 
 
 class CollapseMonitor:
-    """Notices a hardest-negative loss that sits at its collapse value, 2 * batch * margin.
+    """Warns, once, of a hardest-negative loss that sits at its collapse value.
 
-    That is the loss of a model for which all embeddings are the same point; training hardly
-    ever leaves it.
+    That value, 2 * batch * margin, is the loss of a model for which all images and captions are
+    the same point; training hardly ever leaves it.
 
     Args:
-        margin: the margin of the loss.
+        margin: the margin of the loss; 0 for a loss without one, which is not watched.
         patience: for how many steps in a row the loss must be within 1 % of the value.
     """
 
@@ -116,10 +120,20 @@ class CollapseMonitor:
         self.margin = margin
         self.patience = patience
         self.steps = 0
+        self.warned = False
 
-    def update(self, loss: float, batch_size: int) -> bool:
-        """Take in the summed loss of one step; True the one time that patience runs out."""
+    def update(self, loss: float, batch_size: int) -> None:
+        """Take in the summed loss of one step."""
         collapsed = 2 * batch_size * self.margin
-        near = abs(loss - collapsed) <= 0.01 * collapsed
+        near = self.margin > 0 and abs(loss - collapsed) <= 0.01 * collapsed
         self.steps = self.steps + 1 if near else 0
-        return self.steps == self.patience
+        if self.steps < self.patience or self.warned:
+            return
+        self.warned = True
+        logger.warning(
+            "collapsed: the loss has sat at 2 x batch x margin = %.1f for %d steps, that of a "
+            "model for which everything is the same point. Start again with --warmup-epochs, or "
+            "from pretrained --image-weights",
+            collapsed,
+            self.steps,
+        )

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models as torchvision_models
@@ -59,6 +60,7 @@ class ImageEncoder(nn.Module):
 
     def unprojected_maps(self, images: Tensor) -> Tensor:
         """Compute the activation maps G of images: (B, 3, H, W) -> (B, D, h, w)."""
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.convolution(self.trunk(images))
 
     def activation_maps(self, images: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from models.joint_embedding import JointEmbedding, ModelConfig
+
+SMALL = ModelConfig(
+    backbone="resnet18", stages=2, embedding_dim=12, pool_k=3, word_dim=5, sru_layers=2
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return JointEmbedding(SMALL).eval()
+
+
+def test_a_config_survives_json(model):
+    assert ModelConfig(**json.loads(json.dumps(asdict(SMALL)))) == SMALL
+
+
+def test_both_paths_give_unit_rows(model):
+    images, captions = model(
+        torch.randn(3, 3, 64, 48), torch.randn(3, 4, 5), torch.tensor([4, 1, 2])
+    )
+    assert images.shape == captions.shape == (3, 12)
+    torch.testing.assert_close(images.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(captions.norm(dim=1), torch.ones(3))
+
+
+def test_a_batch_equals_its_singles_and_padding_changes_nothing(model):
+    texts = [torch.randn(length, 5) for length in (1, 4, 2)]
+    padded = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=9.0)
+    together = model.encode_text(padded, torch.tensor([1, 4, 2]))
+    for text, row in zip(texts, together, strict=True):
+        alone = model.encode_text(text[None], torch.tensor([len(text)]))
+        torch.testing.assert_close(alone[0], row, atol=1e-6, rtol=0)
+    images = torch.randn(3, 3, 48, 48)
+    singles = torch.cat([model.encode_image(image[None]) for image in images])
+    torch.testing.assert_close(model.encode_image(images), singles, atol=1e-6, rtol=0)
+
+
+def test_activation_maps_are_the_affine_without_bias_at_every_location(model):
+    images = torch.randn(2, 3, 64, 48)
+    maps = model.activation_maps(images)
+    unprojected = model.image_encoder.unprojected_maps(images)
+    twin = torch.einsum("de,behw->bdhw", model.image_encoder.projection.weight, unprojected)
+    assert maps.shape == (2, 12, 8, 6)
+    torch.testing.assert_close(maps, twin, atol=1e-5, rtol=0)
+
+
+def test_embedding_follows_equation_1(model):
+    images = torch.randn(1, 3, 48, 48)
+    encoder = model.image_encoder
+    locations = encoder.convolution(encoder.trunk(images)).flatten(2).sort(dim=2).values
+    pooled = locations[:, :, :3].mean(2) + locations[:, :, -3:].mean(2)
+    projected = pooled @ encoder.projection.weight.T + encoder.projection.bias
+    torch.testing.assert_close(
+        model.encode_image(images), projected / projected.norm(), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize(("backbone", "channels"), [("resnet18", 512), ("resnet50", 2048)])
+@pytest.mark.parametrize("stages", [1, 4])
+def test_any_backbone_can_be_cut_after_any_stage(backbone, channels, stages):
+    model = JointEmbedding(replace(SMALL, backbone=backbone, stages=stages, pool_k=1))
+    assert model.image_encoder.convolution.in_channels == channels // 2 ** (4 - stages)
+    side = 64 // model.image_encoder.stride
+    assert model.activation_maps(torch.randn(1, 3, 64, 64)).shape == (1, 12, side, side)
+
+
+def test_images_that_are_too_small_are_an_error_that_says_the_size_needed(model):
+    with pytest.raises(ValueError, match="8x8 pixels give 1 locations.*need at least 16x16"):
+        model.encode_image(torch.zeros(1, 3, 8, 8))
+
+
+def test_a_text_without_words_is_an_error_that_names_its_row(model):
+    with pytest.raises(ValueError, match=r"none in rows \[1\]"):
+        model.encode_text(torch.zeros(2, 3, 5), torch.tensor([2, 0]))
+
+
+def test_unknown_backbones_and_stages_are_refused():
+    with pytest.raises(ValueError, match="no backbone 'vgg16'"):
+        JointEmbedding(replace(SMALL, backbone="vgg16"))
+    with pytest.raises(ValueError, match="1 to 4 stages, not 5"):
+        JointEmbedding(replace(SMALL, stages=5))

@@ -1,0 +1,96 @@
+import logging
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
+
+
+def embeddings(batch=6, dimension=5):
+    torch.manual_seed(0)
+    return (F.normalize(torch.randn(batch, dimension), dim=1).requires_grad_() for _ in range(2))
+
+
+def twin(images, captions, margin, count, ids):
+    """Eq. 5-7, pair by pair; ``count`` None takes all negatives."""
+    total = torch.zeros(())
+    for i in range(len(images)):
+        pair = images[i] @ captions[i]
+        others = [j for j in range(len(images)) if ids[j] != ids[i]]
+        for scores in (
+            [images[i] @ captions[j] for j in others],
+            [images[j] @ captions[i] for j in others],
+        ):
+            for score in sorted(scores, reverse=True)[:count]:
+                total = total + max(margin - pair + score, torch.zeros(()))
+    return total
+
+
+@pytest.mark.parametrize("ids", [None, [0, 1, 1, 2, 3, 0]])
+@pytest.mark.parametrize(
+    ("loss", "count"),
+    [(HardNegativeLoss(), 1), (HardNegativeLoss(num_negatives=3), 3), (ContrastiveLoss(), None)],
+)
+def test_losses_and_gradients_equal_a_twin_pair_by_pair(loss, count, ids):
+    images, captions = embeddings()
+    ours = loss(images, captions, None if ids is None else torch.tensor(ids))
+    theirs = twin(images, captions, 0.2, count, ids or list(range(6)))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    gradients = torch.autograd.grad(ours, (images, captions), retain_graph=True)
+    twins = torch.autograd.grad(theirs, (images, captions))
+    for gradient, expected in zip(gradients, twins, strict=True):
+        torch.testing.assert_close(gradient, expected, atol=1e-5, rtol=0)
+
+
+def test_hard_negative_loss_by_hand():
+    images = torch.eye(2)
+    captions = torch.tensor([[0.8, 0.6], [0.0, 1.0]])
+    # image 0: 0.2 - 0.8 + 0; image 1: 0.2 - 1 + 0.6; caption 0: 0.2 - 0.8 + 0.6; caption 1: none
+    assert HardNegativeLoss()(images, captions).item() == pytest.approx(0.0, abs=1e-6)
+    # with a margin of 0.5: 0, 0.1, 0.3, 0
+    assert HardNegativeLoss(margin=0.5)(images, captions).item() == pytest.approx(0.4, abs=1e-6)
+
+
+def test_a_negative_similarity_is_a_negative_not_a_hard_one():
+    images = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    assert HardNegativeLoss()(images, images).item() == 0
+
+
+def test_a_collapsed_model_sits_at_twice_the_batch_times_the_margin():
+    same = F.normalize(torch.ones(8, 4), dim=1)
+    assert HardNegativeLoss()(same, same).item() == pytest.approx(2 * 8 * 0.2, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [HardNegativeLoss(), ContrastiveLoss(), SoftmaxLoss()])
+def test_captions_of_one_image_are_no_negatives_and_a_batch_of_one_costs_nothing(loss):
+    images, captions = embeddings()
+    assert loss(images, captions, torch.zeros(6, dtype=torch.long)).item() == 0
+    assert loss(images[:1], captions[:1]).item() == 0
+    loss(images, captions, torch.zeros(6, dtype=torch.long)).backward()
+    assert torch.isfinite(images.grad).all()
+
+
+def test_softmax_loss_is_the_mean_of_both_cross_entropies():
+    images, captions = embeddings()
+    logits = 20 * images @ captions.T
+    rows = -logits.log_softmax(1).diagonal().sum()
+    columns = -logits.log_softmax(0).diagonal().sum()
+    torch.testing.assert_close(SoftmaxLoss(20.0)(images, captions), (rows + columns) / 2)
+
+
+def test_collapse_is_warned_of_once_with_the_remedy(caplog):
+    monitor = CollapseMonitor(margin=0.2, patience=3)
+    with caplog.at_level(logging.WARNING):
+        for loss in (4.0, 4.01, 3.99, 4.0, 4.0, 4.0, 4.0):
+            monitor.update(loss, batch_size=10)
+    assert len(caplog.records) == 1
+    assert "--warmup-epochs" in caplog.text
+
+
+@pytest.mark.parametrize("losses", [(4.0, 4.0, 3.9, 4.0, 4.0), (3.95, 3.95, 3.95, 3.95)])
+def test_a_loss_that_moves_on_or_stays_elsewhere_is_no_collapse(losses, caplog):
+    monitor = CollapseMonitor(margin=0.2, patience=3)
+    for loss in losses:
+        monitor.update(loss, batch_size=10)
+    assert not caplog.records

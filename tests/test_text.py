@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from misc.text import WordVectors, tokenize
+
+WORDS = ["UNK", "a", "dog", "Dog", "."]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "dictionary.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    np.save(tmp_path / "utable.npy", np.arange(15, dtype=np.float32).reshape(5, 3))
+    return tmp_path
+
+
+def test_sentences_are_split_before_words_so_no_word_keeps_its_period():
+    text = "A man rides. The dog's here!"
+    assert tokenize(text) == ["A", "man", "rides", ".", "The", "dog", "'s", "here", "!"]
+    assert tokenize(text, first_sentence=True) == ["A", "man", "rides", "."]
+
+
+def test_quotes_become_those_of_the_treebank():
+    assert tokenize('a "stop" sign') == ["a", "``", "stop", "''", "sign"]
+
+
+def test_rows_are_exact_first_and_keep_case(folder):
+    vectors = WordVectors.load(folder)
+    assert vectors.rows("a dog Dog A.").tolist() == [1, 2, 3, 0, 4]
+    assert vectors.dimension == 3
+    assert isinstance(vectors.table, np.memmap)
+
+
+def test_lower_case_is_tried_only_where_the_table_has_nothing_else():
+    vectors = WordVectors(["UNK", "a", "dog"], np.zeros((3, 2)))
+    assert vectors.rows("A DOG cat").tolist() == [1, 2, 0]
+
+
+def test_texts_are_padded_with_zeros(folder):
+    vectors = WordVectors.load(folder)
+    batch, lengths = vectors.batch([vectors.rows("a dog"), vectors.rows("dog")])
+    assert lengths.tolist() == [2, 1]
+    assert batch.tolist() == [[[3, 4, 5], [6, 7, 8]], [[6, 7, 8], [0, 0, 0]]]
+    assert batch.dtype == torch.float32
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_a_text_without_words_is_an_error_that_shows_it(folder, text):
+    with pytest.raises(ValueError, match="at least one word, and '"):
+        WordVectors.load(folder).rows(text)
+
+
+def test_a_table_that_does_not_match_its_dictionary_is_an_error_with_both_numbers(folder):
+    np.save(folder / "utable.npy", np.zeros((4, 3), np.float32))
+    with pytest.raises(ValueError, match=r"5 words.*\(4, 3\)"):
+        WordVectors.load(folder)
+
+
+def test_a_dictionary_without_unk_is_an_error(folder):
+    (folder / "dictionary.txt").write_text("a\nb\nc\nd\ne\n")
+    with pytest.raises(ValueError, match="none of the 5 words.*'UNK'"):
+        WordVectors.load(folder)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"dictionary.txt is missing; data/README.md"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_pickled_or_empty_table_is_refused(folder):
+    np.save(folder / "utable.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot read the word vectors"):
+        WordVectors.load(folder)
+    (folder / "utable.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot read the word vectors"):
+        WordVectors.load(folder)

@@ -1,0 +1,41 @@
+import pytest
+import torch
+
+from models.weldon import WeldonPool2d
+
+
+def test_pooling_adds_the_mean_of_the_highest_and_of_the_lowest_locations():
+    maps = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]]])
+    assert WeldonPool2d(k_max=2)(maps).tolist() == [[8.5 + 1.5]]
+    assert WeldonPool2d(k_max=3, k_min=1)(maps).tolist() == [[8 + 1]]
+    assert WeldonPool2d(k_max=1, k_min=0)(maps).tolist() == [[9]]
+
+
+def test_pooling_equals_a_twin_that_sorts():
+    maps = torch.randn(3, 5, 4, 7)
+    ordered = maps.flatten(2).sort(dim=2).values
+    twin = ordered[:, :, -6:].sum(2) / 6 + ordered[:, :, :4].sum(2) / 4
+    torch.testing.assert_close(WeldonPool2d(6, 4)(maps), twin, atol=1e-5, rtol=0)
+
+
+def test_gradient_reaches_only_the_chosen_locations():
+    maps = torch.arange(9.0).reshape(1, 1, 3, 3).requires_grad_()
+    WeldonPool2d(k_max=2)(maps).sum().backward()
+    assert maps.grad.flatten().tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0.5, 0.5]
+
+
+def test_a_location_chosen_at_both_ends_gets_both_gradients():
+    maps = torch.zeros(1, 1, 1, 1, requires_grad=True)
+    WeldonPool2d(k_max=1)(maps).sum().backward()
+    assert maps.grad.item() == 2
+
+
+def test_too_few_locations_are_an_error_with_the_numbers():
+    with pytest.raises(ValueError, match="at least 15 of them, but the maps are 2x3 = 6"):
+        WeldonPool2d()(torch.zeros(1, 1, 2, 3))
+
+
+@pytest.mark.parametrize(("k_max", "k_min"), [(0, None), (1, -1)])
+def test_impossible_k_are_refused(k_max, k_min):
+    with pytest.raises(ValueError, match="k_max must be at least 1"):
+        WeldonPool2d(k_max, k_min)

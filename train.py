@@ -1,0 +1,142 @@
+"""Train the joint embedding of images and sentences.
+
+Examples:
+    python train.py --preset toy                          # minutes on a laptop, no download
+    python train.py --data-root /data -n coco             # the paper's recipe, on COCO
+    python train.py -n coco --resume                      # go on where a run was stopped
+    python train.py --preset toy --dataset coco --max-batches 5 --epochs 1      # a quick trial
+"""
+
+import argparse
+import dataclasses
+import logging
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from misc.annotations import CaptionedImage, read_captions
+from misc.checkpoint import Checkpoint, read_checkpoint
+from misc.cli import add_settings, common_options, given_settings, positive, run, write_json
+from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
+from misc.dataset import PairDataset, data_paths, find_word_vectors
+from misc.encode import encode_pairs
+from misc.evaluation import retrieval_metrics
+from misc.loss import CollapseMonitor
+from misc.runtime import select_device
+from misc.training import finish_epoch, start_or_resume, train_epoch
+from misc.transforms import training_transform
+from models.joint_embedding import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the command line; presets come from misc/config.py, any field can be overridden."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common_options(precision=False)],
+    )
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="paper",
+        help="settings to start from: paper (the published recipe) or toy (default: %(default)s); "
+        "the options below override single ones",
+    )
+    parser.add_argument("-n", "--name", help="name of the run; default: preset and data set")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue the run of this name exactly where it stopped, with its own settings; "
+        "starts it if there is none",
+    )
+    parser.add_argument(
+        "-pf", "--print-frequency", "--print_frequency", type=positive, default=10,
+        help="steps between two updates of the progress bar's loss (default: %(default)s)",
+    )  # fmt: skip
+    add_settings(parser, "training (defaults: those of the preset)", TrainConfig)
+    add_settings(parser, "model (defaults: those of the preset)", ModelConfig)
+    return parser
+
+
+def choose_settings(
+    args: argparse.Namespace,
+) -> tuple[Path, ModelConfig, TrainConfig, Checkpoint | None]:
+    """Settle the run's folder and settings, and read its last checkpoint if it is resumed.
+
+    Raises:
+        FileExistsError: if there is such a run and it is not to be resumed.
+        ValueError: if a resumed run's model is to change, or settings make no sense.
+    """
+    model_config, config = PRESETS[args.preset]
+    given, given_model = given_settings(args, TrainConfig), given_settings(args, ModelConfig)
+    dataset = given.get("dataset", config.dataset)
+    name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
+    folder, last = args.runs / name, args.runs / name / "last.pt"
+    checkpoint = None
+    if last.exists():
+        if not args.resume:
+            raise FileExistsError(
+                f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
+            )
+        checkpoint = read_checkpoint(last)
+        model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
+        if dataclasses.replace(model_config, **given_model) != model_config:
+            raise ValueError(f"the model of {last} cannot change while it is resumed")
+    config = dataclasses.replace(config, **given)
+    check_settings(config)
+    return folder, dataclasses.replace(model_config, **given_model), config, checkpoint
+
+
+def training_images(paths: DataPaths) -> list[CaptionedImage]:
+    """Read the images that are trained on: Karpathy's train and rest/val splits.
+
+    A data set without any, made for evaluation, is trained on its validation images with a
+    warning: good for a trial, and for nothing else.
+    """
+    try:
+        return read_captions(paths, ("train", "restval"))
+    except ValueError as error:
+        images = read_captions(paths, ("val",))
+        logger.warning("%s; a trial run on val: validation figures will mean nothing", error)
+        return images
+
+
+def main(args: argparse.Namespace) -> dict[str, float]:
+    """Train, and return the metrics of the last validation and the best rsum."""
+    folder, model_config, config, checkpoint = choose_settings(args)
+    paths = data_paths(args.data_root, config.dataset)
+    images, validation_images = training_images(paths), read_captions(paths, ("val",))
+    word_vectors = find_word_vectors(config.word_vectors, paths, dimension=model_config.word_dim)
+    transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
+    dataset = PairDataset(images, transform, word_vectors, config.seed)
+    device = select_device(args.device)
+    training = start_or_resume(folder, model_config, config, checkpoint, device)
+    logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
+    monitor = CollapseMonitor(config.margin)
+    with SummaryWriter(str(folder), purge_step=training.progress.epoch) as writer:
+        while training.progress.epoch < config.epochs:
+            stopped_by = train_epoch(training, dataset, monitor, args.workers, args.print_frequency)
+            if stopped_by:
+                training.save("last.pt")
+                logger.info("%s: saved %s; --resume goes on", stopped_by, folder / "last.pt")
+                break
+            embeddings = encode_pairs(
+                training.model.eval(),
+                validation_images,
+                word_vectors,
+                config.image_size,
+                config.batch_size,
+                workers=args.workers,
+                precision=config.precision,
+            )
+            finish_epoch(training, retrieval_metrics(*embeddings), writer)
+    results = {**training.progress.metrics, "best_rsum": training.progress.best_rsum}
+    write_json(results, args.json)
+    return results
+
+
+if __name__ == "__main__":
+    run(main, get_parser())
