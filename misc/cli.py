@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import json
 import logging
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from misc.config import default_data_root
+from misc.config import TOY_IMAGE_SIZE, default_data_root
 from misc.runtime import PRECISIONS, configure_logging, replacing
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,26 @@ def model_options(batch_size: int) -> argparse.ArgumentParser:
     return parser
 
 
+def localization_options(components: int, image_size: int) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that compute heat maps, with their published settings."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("heat maps")
+    group.add_argument(
+        "-k",
+        "--components",
+        type=positive,
+        default=components,
+        help="how many components of a text's embedding count, the largest (default: %(default)s)",
+    )
+    group.add_argument(
+        "--image-size",
+        type=positive,
+        help="side of the square that images are squeezed to, in pixels "
+        f"(default: {image_size}, toy: {TOY_IMAGE_SIZE})",
+    )
+    return parser
+
+
 def positive(text: str) -> int:
     """Parse a whole number above 0, for argparse."""
     number = int(text)
@@ -112,10 +133,19 @@ def given_settings(args: argparse.Namespace, config_class: type) -> dict[str, An
 
 
 def write_json(results: dict[str, Any], path: Path | None) -> None:
-    """Write results to a file as JSON, if a path was given."""
+    """Write results to a file as JSON, if a path was given; NaN, which JSON lacks, as null."""
     if path is not None:
+        valid = {
+            key: None if isinstance(value, float) and math.isnan(value) else value
+            for key, value in results.items()
+        }
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(valid, indent=2) + "\n", encoding="utf-8")
+
+
+def listed(ids: Sequence[object]) -> str:
+    """Say how many there are, and which: the first ten of them."""
+    return f"{len(ids)} ({', '.join(map(str, ids[:10]))}{', …' if len(ids) > 10 else ''})"
 
 
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:

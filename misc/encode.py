@@ -1,7 +1,7 @@
 """Embed many images or texts with a model, in batches."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from misc.annotations import CaptionedImage
 from misc.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths
-from misc.dataset import Failure, find_word_vectors, image_loader
+from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
 from misc.runtime import autocast
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform
@@ -44,6 +44,7 @@ def load_with_words(
 
 
 def _each_batch(
+    model: JointEmbedding,
     compute: Callable[[Tensor], Tensor],
     paths: Sequence[Path],
     image_size: int,
@@ -51,13 +52,13 @@ def _each_batch(
     workers: int,
     precision: str,
 ) -> Iterator[tuple[ImageBatch, Tensor]]:
-    device = next(compute.__self__.parameters()).device
+    device = next(model.parameters()).device
     loader = image_loader(paths, evaluation_transform(image_size), batch_size, workers)
     with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
         for batch in loader:
             bar.update(len(batch.indices) + len(batch.failures))
             if not batch.indices:
-                yield batch, torch.empty(0, 1)
+                yield batch, torch.empty(0, model.config.embedding_dim)
                 continue
             with autocast(device, precision):
                 computed = compute(batch.images.to(device, non_blocking=True))
@@ -87,8 +88,8 @@ def embed_image_files(
         The places of a batch's images in ``paths``, their embeddings (B, D) on the CPU, and the
         files of the batch that could not be read.
     """
-    batches = _each_batch(model.encode_image, paths, image_size, batch_size, workers, precision)
-    for batch, embeddings in batches:
+    options = image_size, batch_size, workers, precision
+    for batch, embeddings in _each_batch(model, model.encode_image, paths, *options):
         yield batch.indices, embeddings.float().cpu(), batch.failures
 
 
@@ -110,8 +111,8 @@ def map_image_files(
     Raises:
         ValueError: if maps are not finite; the file is named.
     """
-    batches = _each_batch(model.activation_maps, paths, image_size, batch_size, workers, precision)
-    for batch, maps in batches:
+    options = image_size, batch_size, workers, precision
+    for batch, maps in _each_batch(model, model.activation_maps, paths, *options):
         finite = maps.isfinite().flatten(1).all(dim=1).tolist()
         for index, map_is_finite in zip(batch.indices, finite, strict=True):
             if not map_is_finite:
@@ -161,8 +162,11 @@ def encode_texts(
     batch_size: int = 256,
     precision: str = "float32",
     first_sentence: bool = False,
+    quiet: bool = False,
 ) -> Tensor:
     """Embed texts as unit rows (N, D) on the CPU, and log the share of unknown words.
+
+    ``quiet`` leaves out the progress bar and the log line, for a call out of another loop.
 
     Raises:
         ValueError: if a text has no word, or its embedding is not finite; the text is named.
@@ -170,7 +174,7 @@ def encode_texts(
     device = next(model.parameters()).device
     embeddings, words, unknown = [], 0, 0
     starts = range(0, len(texts), batch_size)
-    for start in tqdm(starts, unit="batch", desc="texts", disable=None):
+    for start in tqdm(starts, unit="batch", desc="texts", disable=quiet or None):
         batch = texts[start : start + batch_size]
         rows = [word_vectors.rows(text, first_sentence) for text in batch]
         words += sum(len(text) for text in rows)
@@ -182,7 +186,7 @@ def encode_texts(
             if not finite:
                 raise ValueError(f"the embedding of the text {text!r} is not finite")
         embeddings.append(encoded)
-    if words:
+    if words and not quiet:
         logger.info("%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / words)
     return torch.cat(embeddings) if embeddings else torch.empty(0, model.config.embedding_dim)
 

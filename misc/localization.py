@@ -101,6 +101,17 @@ def masks(heat_maps: Tensor, image_size: tuple[int, int], threshold: float = 0.4
     return resized > threshold * (high - low)
 
 
+def resize_nearest(masks: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Resize masks (M, H, W) to image_size (width, height) as OpenCV does, nearest neighbour."""
+    sides = zip(masks.shape[1:], reversed(image_size), strict=True)
+    # Divided twice: that is how OpenCV rounds, one pixel beside the exact one for some sizes.
+    rows, columns = (
+        (torch.arange(new, dtype=torch.float64) * (1 / (new / old))).long().clamp(max=old - 1)
+        for old, new in sides
+    )
+    return masks[:, rows][:, :, columns]
+
+
 def intersection_over_union(masks: Tensor, targets: Tensor) -> Tensor:
     """Compare masks (M, H, W) with targets (M, H, W), all boolean: (M,); 0 where both are empty."""
     intersection = (masks & targets).sum(dim=(1, 2))
@@ -148,3 +159,35 @@ def published_average_precision(ious: Tensor, threshold: float) -> float:
     if not len(ious):
         return float("nan")
     return max(int((ious > threshold).sum()) - 1, 0) / len(ious)
+
+
+def segmentation_metrics(
+    scores: Tensor, images: Tensor, categories: Tensor, ious: Tensor, published_ious: Tensor
+) -> dict[str, float]:
+    """Summarise how well the masks of C categories fit in N images.
+
+    Args:
+        scores: (N, C), the confidence that a category is in an image.
+        images: (P,), the row of ``scores`` of each pair of an image and a category in it.
+        categories: (P,), the column.
+        ious: (P,), intersection over union of the pairs' masks.
+        published_ious: (P,), the same on the published masks.
+
+    Returns:
+        For the overlaps 0.3, 0.4 and 0.5: ``mAP@t``, where a mask is a true positive if the
+        category is there and overlaps by more than t, over the categories that are in some
+        image; ``mAP@t/published``, what the code of 2018 computed, NaN if a category is in no
+        image. ``mean_iou`` over the pairs. All from 0 to 1, NaN without pairs.
+    """
+    metrics = {}
+    for threshold in (0.3, 0.4, 0.5):
+        precisions, published = [], []
+        for category, confidence in enumerate(scores.unbind(dim=1)):
+            pairs = categories == category
+            hits = torch.zeros(len(scores), dtype=torch.bool)
+            hits[images[pairs]] = ious[pairs] > threshold
+            precisions.append(average_precision(confidence, hits, int(pairs.sum())))
+            published.append(published_average_precision(published_ious[pairs], threshold))
+        metrics[f"mAP@{threshold}"] = torch.tensor(precisions).nanmean().item()
+        metrics[f"mAP@{threshold}/published"] = torch.tensor(published).mean().item()
+    return metrics | {"mean_iou": ious.mean().item()}

@@ -79,7 +79,7 @@ def _clear_errors(path: Path) -> Iterator[None]:
                 f"{path} is refused: it asks for {name}, and a checkpoint may hold tensors and "
                 "plain settings only, because anything else could run code; nothing in it was run"
             ) from None
-        reason = str(error).split("WeightsUnpickler error: ")[-1].strip().split("\n")[0]
+        reason = str(error).split("WeightsUnpickler error: ")[-1].strip().split("\n")[0][:200]
         raise ValueError(
             f"{path} cannot be read as a checkpoint; it is damaged, cut off, or something else "
             f"({type(error).__name__}: {reason})"

@@ -480,7 +480,7 @@ def get_parser() -> argparse.ArgumentParser:
         prog="python -m misc.toy",
         description="Make the built-in toy set: pictures of emoji scenes with captions, masks and "
         "region phrases, in the file formats of COCO and Visual Genome, and GloVe word vectors. "
-        "It takes well under a minute and 100 MB. A set of the same seed and size is left alone, "
+        "It takes well under a minute and 130 MB. A set of the same seed and size is left alone, "
         "any other one in its place is replaced. Prints the folder.",
     )
     counts = SceneCounts()
@@ -493,7 +493,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same set (%(default)s)")
     for split, count in dataclasses.asdict(counts).items():
         parser.add_argument(
-            f"--{split}", type=int, default=count, help=f"scenes to {split} on (%(default)s)"
+            f"--{split}", type=int, default=count, help=f"scenes in the {split} split (%(default)s)"
         )
     return parser
 
