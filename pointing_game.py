@@ -11,8 +11,9 @@ Examples:
 
 import argparse
 import dataclasses
+import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ from misc.cli import (
     run,
     write_json,
 )
-from misc.config import evaluation_size
+from misc.config import DataPaths, evaluation_size
 from misc.dataset import Failure, data_paths
 from misc.encode import encode_texts, load_with_words, map_image_files
 from misc.localization import heat_maps, large_boxes, peaks, points_in_boxes
 from misc.runtime import select_device
 
 DATASETS = {"visual_genome": "coco", "toy": "toy"}  # and the COCO data that they belong to
+IMAGE_SIZE = 416
 POINTS = {  # what is scored, in the order of the columns of the hits
     "pointing_game": "peak, centre of its cell",
     "pointing_game/published": "peak, upper-left corner",
@@ -52,7 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=416),
+            localization_options(components=180, image_size=IMAGE_SIZE),
             common_options(),
         ],
     )
@@ -112,32 +114,140 @@ def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_component
 
 
 def score_images(
-    images: Sequence[RegionImage], args: argparse.Namespace, device: torch.device
-) -> Iterator[tuple[RegionImage, Tensor] | Failure]:
-    """Score image by image; yields the hits (R, 3), or the failure of one that is unreadable."""
+    images: Sequence[RegionImage],
+    batches: Iterable[tuple[list[int], Tensor, list[Failure]]],
+    embed: Callable[[list[str]], Tensor],
+    num_components: int,
+) -> Iterator[tuple[RegionImage, Tensor | None]]:
+    """Score image by image; their maps live only as long as their batch.
+
+    Args:
+        images: all of them.
+        batches: places in ``images``, maps (B, D, h, w), images that could not be read.
+        embed: turns M texts into embeddings (M, D).
+        num_components: how many components of a text count.
+
+    Yields:
+        An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
+    """
+    for indices, maps, failures in batches:
+        for failure in failures:
+            logger.warning("left out: %s", failure.reason)
+            yield images[failure.index], None
+        phrases = [spoken_phrases(images[index]) for index in indices]
+        texts = embed([text for group in phrases for text in group]).to(maps.device)
+        groups = texts.split([len(group) for group in phrases])
+        for index, image_maps, group in zip(indices, maps, groups, strict=True):
+            yield images[index], score_regions(images[index], image_maps, group, num_components)
+
+
+def spoken_phrases(image: RegionImage) -> list[str]:
+    """Return the phrases of an image that are not blank."""
+    return [phrase for phrase in image.phrases if phrase.strip()]
+
+
+def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
+    """List the ids of regions that nothing can hit: no phrase, no area, not in the image."""
+    found: dict[str, list[int]] = {"blank_phrases": [], "empty_boxes": [], "outside_boxes": []}
+    for image in images:
+        low, extent = image.boxes.split(2, dim=1)
+        empty = (extent <= 0).any(dim=1)
+        outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
+        blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
+        for ids, chosen in zip(found.values(), (blank, empty, outside), strict=True):
+            ids += torch.tensor(image.region_ids)[chosen].tolist()
+    return found
+
+
+def summarize(hits: Tensor, large: Tensor) -> dict[str, float]:
+    """Count hits (R, 3) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
+    results = {}
+    for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
+        shares = hits[chosen].double().mean(dim=0) * 100
+        for name, share in zip(POINTS, shares.tolist(), strict=True):
+            measure, *variant = name.split("/")
+            results["/".join([measure + suffix, *variant])] = share
+        results[f"regions{suffix}"] = int(chosen.sum())
+    return results
+
+
+def report(title: str, results: dict[str, Any]) -> str:
+    """Lay the results out as a table, and below it what was left out or can only be missed."""
+    lines = [title, f"{'hits in percent':<28}{'all boxes':>12}{'boxes >= 5 %':>16}"]
+    for name, words in POINTS.items():
+        measure, *variant = name.split("/")
+        large = results["/".join([f"{measure}@5%", *variant])]
+        note = " (published)" if variant else ""
+        lines.append(f"{words:<28}{results[name]:>12.1f}{large:>16.1f}{note}")
+    lines.append(f"{'regions':<28}{results['regions']:>12}{results['regions@5%']:>16}")
+    notes = {
+        "blank_phrases": "regions whose phrase is blank, counted as misses",
+        "empty_boxes": "regions of no width or height, counted as misses",
+        "outside_boxes": "regions outside of their image, counted as misses",
+        "missing_images": "images left out, their files are missing",
+        "missing_regions": "regions of these",
+        "unreadable_images": "images left out, their files cannot be read",
+    }
+    lines += [f"{text}: {listed(results[key])}" for key, text in notes.items() if results[key]]
+    if not results["regions"]:
+        lines.append("nothing could be scored: no image could be read")
+    return "\n".join(lines)
+
+
+def chosen_images(paths: DataPaths, rest_val: bool, all_images: bool) -> list[RegionImage]:
+    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all."""
+    if all_images:
+        return read_regions(paths)
+    if rest_val:
+        return read_regions(paths, {image.image_id for image in read_captions(paths, ("val",))})
+    return read_regions(paths, read_coco_ids(paths))
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Play the game, print the table and return the results."""
+    device = select_device(args.device)
     paths = data_paths(args.data_root, DATASETS[args.dataset])
+    if args.visual_genome:
+        paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    size = evaluation_size(args.dataset, 416)
+    images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
+    readable = [image for image in images if image.path]
     batches = map_image_files(
         model,
-        [image.path for image in images],
-        args.image_size or size,
+        [image.path for image in readable],
+        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
         args.batch_size,
         workers=args.workers,
         precision=args.precision,
     )
-    for indices, maps, failures in batches:
-        yield from failures
-        batch = [images[index] for index in indices]
-        phrases = [[text for text in image.phrases if text.strip()] for image in batch]
-        texts = encode_texts(
-            model,
-            [text for group in phrases for text in group],
-            word_vectors,
-            precision=args.precision,
-            first_sentence=args.first_sentence,
-            quiet=True,
-        )
-        groups = texts.to(device).split([len(group) for group in phrases])
-        for image, image_maps, group in zip(batch, maps, groups, strict=True):
-            yield image, score_regions(image, image_maps, group, args.components)
+    embed = functools.partial(
+        encode_texts,
+        model,
+        word_vectors=word_vectors,
+        precision=args.precision,
+        first_sentence=args.first_sentence,
+        quiet=True,
+    )
+    hits, large = [torch.empty(0, len(POINTS), dtype=torch.bool)], [torch.empty(0).bool()]
+    unreadable, missing = [], [image for image in images if not image.path]
+    for image, image_hits in score_images(readable, batches, embed, args.components):
+        if image_hits is None:
+            unreadable.append(image.image_id)
+            continue
+        hits.append(image_hits)
+        large.append(large_boxes(image.boxes, image.size))
+    results: dict[str, Any] = {
+        **summarize(torch.cat(hits), torch.cat(large)),
+        "images": len(hits) - 1,
+        **unusual_regions(images),
+        "missing_images": [image.image_id for image in missing],
+        "missing_regions": [region for image in missing for region in image.region_ids],
+        "unreadable_images": unreadable,
+    }
+    print(report(f"{args.dataset}: {results['images']} of {len(images)} images", results))  # noqa: T201
+    write_json(results, args.json)
+    return results
+
+
+if __name__ == "__main__":
+    run(main, get_parser())

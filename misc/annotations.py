@@ -164,8 +164,8 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
     ]
     if not images:
         raise ValueError(
-            f"{regions_file} has no region in the {len(entries)} images that were chosen "
-            f"from {images_file}"
+            f"{regions_file} has no region in the images that were chosen, {len(entries)} of "
+            f"those in {images_file}; --all-images chooses all of them"
         )
     return images
 

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 
 from misc.cli import run
+from misc.config import evaluation_size
 from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.runtime import replacing
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 FORMAT = "dsve-1"
+PUBLISHED_SIZE = 400  # pixels; the published recalls are those of images of this size
 
 
 @dataclasses.dataclass
@@ -34,6 +36,11 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square, in pixels, to which images are squeezed for this model."""
+        return evaluation_size(self.training.get("config", {}).get("dataset", ""), PUBLISHED_SIZE)
 
 
 def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:

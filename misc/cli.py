@@ -13,6 +13,8 @@ from typing import Any
 from misc.config import TOY_IMAGE_SIZE, default_data_root
 from misc.runtime import PRECISIONS, configure_logging, replacing
 
+LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,8 +51,13 @@ def common_options(precision: bool = True) -> argparse.ArgumentParser:
     return parser
 
 
-def model_options(batch_size: int) -> argparse.ArgumentParser:
-    """Parent parser of the scripts that use a trained model."""
+def model_options(batch_size: int, texts: bool = True) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that use a trained model.
+
+    Args:
+        batch_size: default of the option.
+        texts: False where no text is embedded, so that options for texts are left out.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("model")
     group.add_argument(
@@ -64,6 +71,8 @@ def model_options(batch_size: int) -> argparse.ArgumentParser:
         default=batch_size,
         help="images or texts in a batch (default: %(default)s)",
     )
+    if not texts:
+        return parser
     group.add_argument(
         "--word-vectors",
         default="",
@@ -79,8 +88,16 @@ def model_options(batch_size: int) -> argparse.ArgumentParser:
     return parser
 
 
-def localization_options(components: int, image_size: int) -> argparse.ArgumentParser:
-    """Parent parser of the scripts that compute heat maps, with their published settings."""
+def localization_options(
+    components: int, image_size: int, masks: bool = False
+) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that compute heat maps.
+
+    Args:
+        components: default of the option.
+        image_size: default of the option, in pixels, for all but toy scenes.
+        masks: True where heat maps are cut at a threshold.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("heat maps")
     group.add_argument(
@@ -96,6 +113,16 @@ def localization_options(components: int, image_size: int) -> argparse.ArgumentP
         help="side of the square that images are squeezed to, in pixels "
         f"(default: {image_size}, toy: {TOY_IMAGE_SIZE})",
     )
+    if masks:
+        group.add_argument(
+            "-ct",
+            "--threshold",
+            "--ctresh",
+            type=share,
+            default=0.45,
+            help="share of a heat map's range above which a pixel is in the mask, 0 to 1 "
+            "(default: %(default)s)",
+        )
     return parser
 
 
@@ -104,6 +131,14 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 up to, but not including, 1, for argparse."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not from 0 up to 1")
     return number
 
 
@@ -149,12 +184,17 @@ def listed(ids: Sequence[object]) -> str:
 
 
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
-    """Run a script: a user's mistake ends it with one clear line, not with a traceback."""
+    """Run a script: a user's mistake ends it with one clear line, not with a traceback.
+
+    Results that say that something was ``left_out`` make the exit status ``LEFT_OUT_STATUS``.
+    """
     configure_logging()
     args = parser.parse_args()
     try:
-        main(args)
+        results = main(args)
     except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"{parser.prog}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted")
+    if isinstance(results, dict) and results.get("left_out"):
+        sys.exit(LEFT_OUT_STATUS)

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.annotations import CaptionedImage
-from misc.checkpoint import build_model, read_checkpoint
+from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
 from misc.runtime import autocast
@@ -36,6 +36,17 @@ def load_with_words(
         ValueError: if the file is no checkpoint, or the word vectors have the wrong dimension.
     """
     checkpoint = read_checkpoint(path)
+    return build_with_words(checkpoint, path, device, paths, chosen_word_vectors)
+
+
+def build_with_words(
+    checkpoint: Checkpoint,
+    path: Path,
+    device: torch.device,
+    paths: DataPaths,
+    chosen_word_vectors: str = "",
+) -> tuple[JointEmbedding, WordVectors]:
+    """Do what ``load_with_words`` does with a checkpoint that was read from ``path``."""
     recorded = checkpoint.training.get("config", {}).get("word_vectors", "")
     word_vectors = find_word_vectors(
         chosen_word_vectors, paths, recorded, dimension=checkpoint.config.word_dim

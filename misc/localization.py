@@ -101,6 +101,18 @@ def masks(heat_maps: Tensor, image_size: tuple[int, int], threshold: float = 0.4
     return resized > threshold * (high - low)
 
 
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Find the boxes (M, 4) around masks (M, H, W): x, y, width, height; zeros where empty."""
+    boxes = []
+    for lines in (masks.any(dim=1).int(), masks.any(dim=2).int()):  # columns (M, W), rows (M, H)
+        first = lines.argmax(dim=1)
+        beyond = lines.shape[1] - lines.flip(dims=(1,)).argmax(dim=1)
+        boxes.append(torch.stack([first, beyond - first], dim=1))  # (M, 2), start and extent
+    (x, width), (y, height) = (side.unbind(dim=1) for side in boxes)
+    found = masks.flatten(1).any(dim=1)
+    return torch.stack([x, y, width, height], dim=1) * found[:, None]
+
+
 def resize_nearest(masks: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Resize masks (M, H, W) to image_size (width, height) as OpenCV does, nearest neighbour."""
     sides = zip(masks.shape[1:], reversed(image_size), strict=True)

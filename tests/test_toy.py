@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from misc import toy
+from misc import toy, toy_scenes
+from misc.toy_annotations import segmentation
 from misc.toy_grammar import (
     GROUNDS,
     Box,
@@ -49,9 +50,9 @@ def annotation_bytes(folder):
 
 def scenes(count, seed=0):
     things = kinds()
-    glyphs = toy.draw_glyphs(things)
+    glyphs = toy_scenes.draw_glyphs(things)
     for number in range(count):
-        yield toy.draw_scene(np.random.default_rng([seed, number]), things, glyphs)
+        yield toy_scenes.draw_scene(np.random.default_rng([seed, number]), things, glyphs)
 
 
 def test_the_same_seed_gives_the_same_files_to_the_byte(folder, tmp_path, no_vectors):
@@ -94,7 +95,7 @@ def test_pixels_before_jpeg_depend_on_the_generator_alone():
 
 
 def test_every_emoji_has_a_picture_in_colour_and_no_two_are_the_same():
-    glyphs = toy.draw_glyphs(kinds())
+    glyphs = toy_scenes.draw_glyphs(kinds())
     pixels = [np.asarray(glyph.resize((32, 32)), np.float32) for glyph in glyphs]
     for kind, glyph, small in zip(kinds(), glyphs, pixels, strict=True):
         opaque = np.asarray(glyph)[np.asarray(glyph)[..., 3] > 200][:, :3]
@@ -118,9 +119,9 @@ def test_one_to_three_things_are_seen_in_full_on_eight_grounds():
         counts.append(len(scene.things))
         grounds.add(scene.ground)
         for label, (_, box) in enumerate(scene.things, start=1):
-            assert 0.25 * toy.SIDE < max(box.width, box.height) <= 0.56 * toy.SIDE
+            assert 0.25 * toy_scenes.SIDE < max(box.width, box.height) <= 0.56 * toy_scenes.SIDE
             assert (labels == label).any()
-    assert grounds == set(GROUNDS) == set(toy.COLORS)
+    assert grounds == set(GROUNDS) == set(toy_scenes.COLORS)
     assert len(grounds) == 8
     shares = np.bincount(counts, minlength=4)[1:] / 300
     assert np.abs(shares - [0.4, 0.4, 0.2]).max() < 0.1
@@ -195,12 +196,12 @@ def test_what_captions_say_about_place_and_size_is_true():
         if len(scene.things) > 1:
             continue
         box = scene.things[0][1]
-        x, y = (2 * center - toy.SIDE for center in box.center)  # 0 is the middle
+        x, y = (2 * center - toy_scenes.SIDE for center in box.center)  # 0 is the middle
         truth = {"left": x < 0, "right": x > 0, "top": y < 0, "bottom": y > 0}
-        truth["middle"] = max(abs(x), abs(y)) < 0.2 * toy.SIDE
+        truth["middle"] = max(abs(x), abs(y)) < 0.2 * toy_scenes.SIDE
         longest = max(box.width, box.height)
-        truth["small"] = truth["little"] = longest < 0.4 * toy.SIDE
-        truth["big"] = truth["large"] = longest > 0.45 * toy.SIDE
+        truth["small"] = truth["little"] = longest < 0.4 * toy_scenes.SIDE
+        truth["big"] = truth["large"] = longest > 0.45 * toy_scenes.SIDE
         for caption in captions(np.random.default_rng(number), scene):
             words = truth.keys() & caption.split()
             assert all(truth[word] for word in words), (caption, box)
@@ -262,7 +263,7 @@ def test_masks_of_all_three_forms_decode_to_the_stated_area_and_box(folder, caps
         form = list if isinstance(segmentation, list) else type(segmentation["counts"])
         forms.append("polygon" if form is list and form is type(segmentation) else form)
         mask = coco.annToMask(annotation)
-        assert mask.shape == (toy.SIDE, toy.SIDE)
+        assert mask.shape == (toy_scenes.SIDE, toy_scenes.SIDE)
         assert mask.sum() == annotation["area"]
         ys, xs = np.nonzero(mask)
         edges = [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
@@ -275,14 +276,14 @@ def test_masks_of_all_three_forms_decode_to_the_stated_area_and_box(folder, caps
 
 def test_one_mask_is_the_same_in_all_three_forms():
     coco = COCO()
-    coco.imgs = {1: {"height": toy.SIDE, "width": toy.SIDE}}
-    rows, columns = np.indices((toy.SIDE, toy.SIDE))
+    coco.imgs = {1: {"height": toy_scenes.SIDE, "width": toy_scenes.SIDE}}
+    rows, columns = np.indices((toy_scenes.SIDE, toy_scenes.SIDE))
     disc = ((rows - 30) ** 2 + (columns - 90) ** 2 < 400).astype(np.uint8)
     corners = np.zeros_like(disc)
     corners[:9, :5] = corners[-7:, -4:] = 1  # the first and the last pixel are set
     for mask in (disc, corners):
         for form in range(3):
-            annotation = {"image_id": 1, "segmentation": toy._segmentation(mask, form)}
+            annotation = {"image_id": 1, "segmentation": segmentation(mask, form)}
             decoded = coco.annToMask(annotation)
             overlap = (decoded & mask).sum() / (decoded | mask).sum()
             assert overlap > 0.95 if form == 0 else overlap == 1
@@ -316,8 +317,8 @@ def test_regions_join_coco_by_its_id_and_their_boxes_are_those_of_the_things(fol
         assert len(entry["regions"]) >= len(things)
         for region in entry["regions"]:
             x, y, width, height = (region[key] for key in ("x", "y", "width", "height"))
-            assert 0 <= x < x + width <= toy.SIDE
-            assert 0 <= y < y + height <= toy.SIDE
+            assert 0 <= x < x + width <= toy_scenes.SIDE
+            assert 0 <= y < y + height <= toy_scenes.SIDE
             if region["phrase"] in NOUNS:
                 assert boxes[NOUNS[region["phrase"]]] == [x, y, width, height]
     assert not images
@@ -329,7 +330,6 @@ def test_a_whole_set_is_used_as_it_is(tmp_path, no_vectors):
     built = (folder / "toy.json").stat()
     assert toy.ensure_toy(tmp_path, seed=5, counts=FEW) == folder == tmp_path / "toy"
     assert toy.ensure_toy(tmp_path) == folder  # any seed and size will do
-    assert toy.ensure_word_vectors(tmp_path) == folder / "word_vectors"
     assert (folder / "toy.json").stat() == built
 
 

@@ -1,0 +1,253 @@
+"""Files of embeddings: names and rows that correspond, written row by row.
+
+By suffix: ``.npz`` (arrays ``names`` and ``embeddings``), ``.npy`` (with ``.names.txt`` beside
+it), ``.parquet`` (columns ``name`` and ``embedding``) and ``.pkl`` (a tuple of a list of names
+and an array, as the code of 2018 wrote it; the only one whose writing takes memory for all rows).
+"""
+
+import contextlib
+import pickle
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import torch
+from torch import Tensor
+
+from misc.runtime import replacing
+
+DTYPES = ("float32", "float16")
+CHUNK = 1024  # rows or names in memory at once
+
+
+class EmbeddingsWriter:
+    """Takes names and their embeddings, keeping the rows on disk; see ``writing``.
+
+    Args:
+        rows: file for the rows as they are, without any header.
+        dimension: D of the embeddings.
+        dtype: "float32" or "float16", in which they are stored.
+    """
+
+    def __init__(self, rows: IO[bytes], dimension: int, dtype: str) -> None:
+        self.rows = rows
+        self.dimension = dimension
+        self.dtype = np.dtype(dtype).newbyteorder("<")
+        self.names: list[str] = []
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, D) of what has been appended."""
+        return len(self.names), self.dimension
+
+    def append(self, names: Sequence[str], embeddings: Tensor) -> None:
+        """Append names and as many embeddings (B, D).
+
+        Raises:
+            ValueError: if there are not as many names as rows of D numbers.
+        """
+        if tuple(embeddings.shape) != (len(names), self.dimension):
+            raise ValueError(
+                f"{len(names)} names and embeddings {tuple(embeddings.shape)} do not correspond; "
+                f"each name needs one row of {self.dimension}"
+            )
+        self.rows.write(embeddings.cpu().numpy().astype(self.dtype).tobytes())
+        self.names += names
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """Read the rows again, in arrays (at most CHUNK, D)."""
+        self.rows.seek(0)
+        while data := self.rows.read(CHUNK * self.dimension * self.dtype.itemsize):
+            yield np.frombuffer(data, self.dtype).reshape(-1, self.dimension)
+
+
+@contextlib.contextmanager
+def writing(
+    path: Path, dimension: int, dtype: str = "float32", force: bool = False
+) -> Iterator[EmbeddingsWriter]:
+    """Write a file of embeddings row by row; it appears, whole, when all went well.
+
+    Args:
+        path: its suffix chooses the format.
+        dimension: D of the embeddings.
+        dtype: "float32" or "float16".
+        force: True overwrites what is there.
+
+    Raises:
+        ValueError: if the suffix is not one of ``FORMATS``.
+        FileExistsError: if the file exists and ``force`` is False.
+    """
+    check_output(path, force)
+    with replacing(path) as temporary:
+        rows_file = temporary.with_name(f"{temporary.name}.rows")
+        try:
+            with rows_file.open("w+b") as rows:
+                writer = EmbeddingsWriter(rows, dimension, dtype)
+                yield writer
+                FORMATS[path.suffix](writer, temporary)
+                if path.suffix == ".npy":
+                    _write_names(writer.names, names_file(path))
+        finally:
+            rows_file.unlink(missing_ok=True)
+
+
+def check_output(path: Path, force: bool, names: Sequence[str] = ()) -> None:
+    """Refuse, before any work, a file that could not be written after it.
+
+    Raises:
+        ValueError: if the suffix is not one of ``FORMATS``, or cannot hold one of the names.
+        FileExistsError: if the file exists and ``force`` is False.
+    """
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path}: the suffix of embeddings is one of {', '.join(FORMATS)}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; --force overwrites it")
+    unfit = {".npy": "[\r\n]", ".parquet": "[\ud800-\udfff]"}.get(path.suffix)  # not UTF-8
+    for name in names:
+        if unfit and re.search(unfit, name):
+            raise ValueError(f"{path.suffix} files cannot hold the name {name!r}; use .npz")
+
+
+def names_file(path: Path) -> Path:
+    """Say where the names of a ``.npy`` file are: ``.names.txt`` instead of its suffix."""
+    return path.with_suffix(".names.txt")
+
+
+def _write_names(names: Sequence[str], path: Path) -> None:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file,
+    ):
+        file.writelines(f"{name}\n" for name in names)
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> None:
+    description = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _write_array(writer: EmbeddingsWriter, file: IO[bytes]) -> None:
+    _write_header(file, writer.shape, writer.dtype)
+    writer.rows.seek(0)
+    shutil.copyfileobj(writer.rows, file)
+
+
+def _write_npy(writer: EmbeddingsWriter, path: Path) -> None:
+    with path.open("wb") as file:
+        _write_array(writer, file)
+
+
+def _write_npz(writer: EmbeddingsWriter, path: Path) -> None:
+    text = np.dtype(f"<U{max(map(len, writer.names), default=1) or 1}")
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("names.npy", "w", force_zip64=True) as file:
+            _write_header(file, (len(writer.names),), text)
+            for start in range(0, len(writer.names), CHUNK):
+                file.write(np.array(writer.names[start : start + CHUNK], text).tobytes())
+        with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+            _write_array(writer, file)
+
+
+def _write_parquet(writer: EmbeddingsWriter, path: Path) -> None:
+    number = pyarrow.from_numpy_dtype(writer.dtype)
+    vector = pyarrow.list_(number, writer.dimension)
+    schema = pyarrow.schema([("name", pyarrow.string()), ("embedding", vector)])
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+        start = 0
+        for rows in writer.chunks():
+            names = writer.names[start : start + len(rows)]
+            start += len(rows)
+            values = pyarrow.FixedSizeListArray.from_arrays(rows.ravel(), writer.dimension)
+            file.write_table(pyarrow.table([names, values], schema=schema))
+
+
+class _PortablePickler(pickle.Pickler):
+    """Pickles arrays by numpy's public names, which any numpy, old or new, can read."""
+
+    def reducer_override(self, thing: object) -> object:
+        if isinstance(thing, np.ndarray):
+            return np.ndarray, (thing.shape, thing.dtype.str, bytearray(thing.data))
+        return NotImplemented
+
+
+def _write_pickle(writer: EmbeddingsWriter, path: Path) -> None:
+    writer.rows.seek(0)
+    rows = np.frombuffer(writer.rows.read(), writer.dtype).reshape(writer.shape)
+    with path.open("wb") as file:
+        _PortablePickler(file, protocol=4).dump((writer.names, rows))
+
+
+FORMATS: dict[str, Callable[[EmbeddingsWriter, Path], None]] = {
+    ".npz": _write_npz,
+    ".npy": _write_npy,
+    ".parquet": _write_parquet,
+    ".pkl": _write_pickle,
+}
+
+
+def save_embeddings(
+    path: Path | str,
+    names: Sequence[str],
+    embeddings: Tensor,
+    dtype: str = "float32",
+    force: bool = False,
+) -> None:
+    """Write names and as many embeddings (N, D); the suffix chooses the format.
+
+    Raises:
+        ValueError: if they do not correspond, or the suffix is not one of ``FORMATS``.
+        FileExistsError: if the file exists and ``force`` is False.
+    """
+    path = Path(path)
+    check_output(path, force, names)
+    with writing(path, embeddings.shape[1], dtype, force) as writer:
+        writer.append(names, embeddings)
+
+
+def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
+    """Read a file of embeddings: names and rows (N, D) as float32.
+
+    Raises:
+        FileNotFoundError: if it, or the names beside a ``.npy``, are missing.
+        ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only")
+    try:
+        names, rows = READERS[path.suffix](path)
+    except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no file of embeddings: {error}") from error
+    if rows.ndim != 2 or len(names) != len(rows):
+        raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
+    return list(names), torch.from_numpy(rows.astype(np.float32))
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["names"].tolist(), arrays["embeddings"]
+
+
+def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
+    with names_file(path).open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        names = [line.removesuffix("\n") for line in file]
+    return names, np.load(path, allow_pickle=False)
+
+
+def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
+    table = pyarrow.parquet.read_table(path)
+    column = table["embedding"].combine_chunks()
+    rows = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
+    return table["name"].to_pylist(), rows
+
+
+READERS = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}

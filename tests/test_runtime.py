@@ -1,0 +1,64 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from misc.runtime import StopRequest, autocast, mixed_seed, replacing, seed_generators
+from misc.runtime import select_device as select
+
+
+def test_auto_finds_a_device_and_says_so(caplog):
+    with caplog.at_level("INFO"):
+        device = select("auto")
+    assert device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert f"device: {device.type}" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "nonsense:0"])
+def test_a_device_that_is_not_there_is_an_error_with_the_remedy(name):
+    with pytest.raises(ValueError, match=f"--device {name} cannot be used here.*try auto"):
+        select(name)
+
+
+def test_bfloat16_reaches_matrix_products_and_float32_leaves_them():
+    for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
+        with autocast(torch.device("cpu"), precision):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
+
+
+def test_a_first_signal_is_remembered_and_a_second_interrupts():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        assert not stop
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop
+        assert stop.signal_name == "SIGTERM"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_seeds_of_neighbours_are_far_apart_and_order_matters():
+    seeds = {mixed_seed(a, b) for a in range(20) for b in range(20)}
+    assert len(seeds) == 400
+    assert mixed_seed(1, 2) != mixed_seed(2, 1)
+
+
+def test_seeding_repeats_the_numbers():
+    device = torch.device("cpu")
+    seed_generators(device, 1, 2)
+    first = torch.rand(3)
+    seed_generators(device, 1, 2)
+    assert torch.equal(torch.rand(3), first)
