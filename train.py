@@ -10,6 +10,7 @@ Examples:
 import argparse
 import dataclasses
 import logging
+import sys
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -22,7 +23,7 @@ from misc.dataset import PairDataset, data_paths, find_word_vectors
 from misc.encode import encode_pairs
 from misc.evaluation import retrieval_metrics
 from misc.loss import CollapseMonitor
-from misc.runtime import select_device
+from misc.runtime import StopRequest, select_device
 from misc.training import finish_epoch, start_or_resume, train_epoch
 from misc.transforms import training_transform
 from models.joint_embedding import ModelConfig
@@ -116,12 +117,16 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     training = start_or_resume(folder, model_config, config, checkpoint, device)
     logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
     monitor = CollapseMonitor(config.margin)
-    with SummaryWriter(str(folder), purge_step=training.progress.epoch) as writer:
-        while training.progress.epoch < config.epochs:
-            stopped_by = train_epoch(training, dataset, monitor, args.workers, args.print_frequency)
-            if stopped_by:
+    with (
+        StopRequest() as stop,
+        SummaryWriter(str(folder), purge_step=training.progress.epoch) as log,
+    ):
+        while training.progress.epoch < config.epochs and not stop:
+            complete = train_epoch(
+                training, dataset, monitor, stop, args.workers, args.print_frequency
+            )
+            if not complete:
                 training.save("last.pt")
-                logger.info("%s: saved %s; --resume goes on", stopped_by, folder / "last.pt")
                 break
             embeddings = encode_pairs(
                 training.model.eval(),
@@ -132,7 +137,10 @@ def main(args: argparse.Namespace) -> dict[str, float]:
                 workers=args.workers,
                 precision=config.precision,
             )
-            finish_epoch(training, retrieval_metrics(*embeddings), writer)
+            finish_epoch(training, retrieval_metrics(*embeddings), log)
+    if stop:
+        logger.info("%s: saved %s; --resume goes on from there", stop.name, folder / "last.pt")
+        sys.exit(stop.exit_status)
     results = {**training.progress.metrics, "best_rsum": training.progress.best_rsum}
     write_json(results, args.json)
     return results

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -77,7 +76,7 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self.signal_name: str | None = None
+        self._signal: signal.Signals | None = None
         self._previous: dict[int, Callable | int | None] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -90,13 +89,23 @@ class StopRequest:
             signal.signal(number, handler)
 
     def __bool__(self) -> bool:
-        return self.signal_name is not None
+        return self._signal is not None
+
+    @property
+    def name(self) -> str:
+        """Name of the signal that asked."""
+        return self._signal.name
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell reports of a process that this signal ended."""
+        return 128 + self._signal
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_name is not None:
+        if self:
             raise KeyboardInterrupt
-        self.signal_name = signal.Signals(number).name
-        logger.warning("%s: finishing this step, then saving", self.signal_name)
+        self._signal = signal.Signals(number)
+        logger.warning("%s: finishing this step, then saving", self.name)
 
 
 def ignore_signals(worker: int) -> None:
@@ -118,11 +127,3 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Log how many seconds a part of a script took."""
-    start = time.perf_counter()
-    yield
-    logger.info("%s took %.1f s", what, time.perf_counter() - start)

@@ -132,3 +132,10 @@ def pad_texts(vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad word vectors [(T_i, W)] with zeros to (B, T, W), and give the lengths (B,)."""
     lengths = torch.tensor([len(text) for text in vectors])
     return pad_sequence(list(vectors), batch_first=True), lengths
+
+
+if __name__ == "__main__":
+    from misc.cli import run
+    from misc.vector_formats import get_parser, main
+
+    run(main, get_parser())

@@ -177,12 +177,17 @@ def readable(batches: Iterable[PairBatch]) -> Iterable[PairBatch]:
 
 
 def train_epoch(
-    run: Run, dataset: PairDataset, monitor: CollapseMonitor, workers: int, print_frequency: int
-) -> str | None:
+    run: Run,
+    dataset: PairDataset,
+    monitor: CollapseMonitor,
+    stop: StopRequest,
+    workers: int,
+    print_frequency: int,
+) -> bool:
     """Train on what is left of the current epoch, or until a signal asks to stop.
 
     Returns:
-        The name of that signal; ``None`` if the epoch is complete.
+        True if the epoch is complete.
     """
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
@@ -200,7 +205,7 @@ def train_epoch(
         desc=f"epoch {progress.epoch}",
         disable=None,
     )
-    with StopRequest() as stop, bar:
+    with bar:
         for batch in readable(loader):
             run.set_rate(config.rate(progress.epoch + progress.batch / len(batches)))
             loss, pairs = train_step(run, batch.to(device), loss_function), len(batch.image_ids)
@@ -211,9 +216,9 @@ def train_epoch(
             if progress.batch % print_frequency == 0:
                 bar.set_postfix(loss=f"{loss / pairs:.3f}")
             monitor.update(loss, pairs)
-            if stop and progress.batch < len(batches):
-                return stop.signal_name
-    return None
+            if stop:
+                break
+    return progress.batch == len(batches)
 
 
 def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter) -> None:

@@ -63,7 +63,8 @@ def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_pa
         return step(*arguments)
 
     monkeypatch.setattr(training, "train_step", interrupting_step)
-    run_train(toy_root, tmp_path, "-n parts --epochs 2")
+    with pytest.raises(SystemExit, match="143"):
+        run_train(toy_root, tmp_path, "-n parts --epochs 2")
     assert len(steps) == 10
     progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
     assert (progress["epoch"], progress["batch"]) == (1, 3)
@@ -71,6 +72,19 @@ def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_pa
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
+
+
+def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypatch):
+    def interrupted_encoding(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return encode_pairs(*arguments, **options)
+
+    encode_pairs = train.encode_pairs
+    monkeypatch.setattr(train, "encode_pairs", interrupted_encoding)
+    with pytest.raises(SystemExit, match="130"):
+        run_train(toy_root, tmp_path, "-n run --epochs 3")
+    progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
+    assert (progress["epoch"], progress["batch"]) == (1, 0)
 
 
 def test_the_number_of_workers_changes_no_weight(toy_root, tmp_path):

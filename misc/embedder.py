@@ -1,0 +1,125 @@
+"""The model as a Python object: images and texts in, embeddings and heat maps out."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from misc.checkpoint import build_model, read_checkpoint
+from misc.config import DataPaths, default_data_root
+from misc.dataset import find_word_vectors
+from misc.encode import encode_texts
+from misc.localization import heat_maps
+from misc.runtime import select_device
+from misc.text import WordVectors
+from misc.transforms import evaluation_transform, load_image, to_rgb
+
+COMPONENTS = 180  # of a text that count in its heat map, as in the paper's pointing game
+
+ImageSource = Path | str | Image.Image
+
+
+class Embedder:
+    """A trained model that embeds images and texts and says where texts are in an image.
+
+    Word vectors are opened when the first text needs them.
+
+    Args:
+        path: a checkpoint: ours, one of 2018, or a folder of safetensors.
+        device: "auto" (CUDA where there is one), "cpu", "cuda:1" …
+        word_vectors: folder with dictionary.txt and utable.npy; "" takes word_vectors under
+            ``data_root``, else those that the model was trained with.
+        data_root: folder of the data sets; ``None`` is $DSVE_DATA, or data.
+        image_size: side of the square to which images are squeezed, in pixels; ``None`` is 400,
+            or 128 for a model trained on the toy set.
+        batch_size: images that are embedded at once.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it is none, or the device does not exist.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        device: str = "auto",
+        word_vectors: Path | str = "",
+        data_root: Path | str | None = None,
+        image_size: int | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        self.device = select_device(device)
+        checkpoint = read_checkpoint(path)
+        self.model = build_model(checkpoint, path).to(self.device)
+        self.image_size = image_size or checkpoint.image_size
+        self.batch_size = batch_size
+        self._open_word_vectors = functools.partial(
+            find_word_vectors,
+            str(word_vectors),
+            DataPaths(Path(data_root or default_data_root())),
+            checkpoint.training.get("config", {}).get("word_vectors", ""),
+            dimension=checkpoint.config.word_dim,
+        )
+
+    @functools.cached_property
+    def word_vectors(self) -> WordVectors:
+        """The word vectors of the model.
+
+        Raises:
+            FileNotFoundError: if there are none.
+            ValueError: if they have another dimension than the model needs.
+        """
+        return self._open_word_vectors()
+
+    def _pixels(self, images: Sequence[ImageSource]) -> Tensor:
+        """Read images as normalised pixels (B, 3, H, W) on the device."""
+        transform = evaluation_transform(self.image_size)
+        pictures = [
+            to_rgb(image) if isinstance(image, Image.Image) else load_image(Path(image))
+            for image in images
+        ]
+        return torch.stack([transform(picture) for picture in pictures]).to(self.device)
+
+    @torch.inference_mode()
+    def embed_images(self, images: Sequence[ImageSource]) -> Tensor:
+        """Embed image files or PIL images as unit rows (N, D), on the CPU.
+
+        Raises:
+            ValueError: if a file cannot be read as an image; the message names it.
+        """
+        batches = [
+            self.model.encode_image(self._pixels(images[start : start + self.batch_size])).cpu()
+            for start in range(0, len(images), self.batch_size)
+        ]
+        return torch.cat(batches) if batches else torch.empty(0, self.model.config.embedding_dim)
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed texts as unit rows (N, D), on the CPU.
+
+        Raises:
+            ValueError: if a text has no word.
+            FileNotFoundError: if there are no word vectors.
+        """
+        return encode_texts(self.model, texts, self.word_vectors, quiet=True)
+
+    @torch.inference_mode()
+    def localize(
+        self, image: ImageSource, texts: Sequence[str], components: int | None = None
+    ) -> Tensor:
+        """Compute a heat map for each text over one image: (M, h, w), on the CPU.
+
+        Args:
+            image: an image file or a PIL image.
+            texts: what to look for.
+            components: how many of a text's components count, the largest; ``None`` is 180, or
+                all if there are fewer.
+
+        Raises:
+            ValueError: if the image cannot be read, or a text has no word.
+        """
+        embeddings = self.embed_texts(texts)
+        maps = self.model.activation_maps(self._pixels([image]))[0].cpu()
+        return heat_maps(maps, embeddings, components or min(COMPONENTS, len(maps)))

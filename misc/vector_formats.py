@@ -1,0 +1,113 @@
+"""Word vectors of GloVe, word2vec and fastText, turned into dictionary.txt and utable.npy.
+
+python -m misc.text convert glove.6B.300d.txt data/word_vectors
+python -m misc.text convert GoogleNews-vectors-negative300.bin.gz data/word_vectors
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from misc.runtime import replacing
+from misc.text import UNKNOWN, WordVectors
+
+if TYPE_CHECKING:
+    from gensim.models import KeyedVectors
+
+FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")  # how fastText's binary files begin
+
+logger = logging.getLogger(__name__)
+
+
+def read_vectors(file: Path) -> "KeyedVectors":
+    """Read word vectors: GloVe text, word2vec text or binary, fastText text or binary.
+
+    The file may be compressed (``.gz``, ``.bz2``).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is none of these.
+    """
+    import gensim.models  # a second's work, which nothing but this needs
+    import gensim.models.fasttext
+    import gensim.utils
+
+    if not file.is_file():
+        raise FileNotFoundError(f"no word vectors at {file}")
+    with gensim.utils.open(str(file), "rb") as opened:
+        start = opened.read(1 << 16)
+    try:
+        if start.startswith(FASTTEXT_MAGIC):
+            return gensim.models.fasttext.load_facebook_vectors(str(file))
+        header, _, rest = start.partition(b"\n")
+        has_header = len(header.split()) == 2
+        first = rest if has_header else start
+        return gensim.models.KeyedVectors.load_word2vec_format(
+            str(file), binary=has_header and not _is_text(first), no_header=not has_header
+        )
+    except (ValueError, EOFError, LookupError) as error:
+        raise ValueError(
+            f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {error}"
+        ) from error
+
+
+def _is_text(start: bytes) -> bool:
+    """Tell whether the first vector is written in digits."""
+    numbers = start.split(b"\n")[0].split()[1:]
+    try:
+        return bool([float(number) for number in numbers])
+    except ValueError:
+        return False
+
+
+def convert(file: Path, folder: Path, force: bool = False) -> WordVectors:
+    """Write the pair of files that ``WordVectors.load`` opens, and open it.
+
+    Where there is no word ``UNK``, its row becomes the mean of all.
+
+    Raises:
+        FileExistsError: if there is such a pair and ``force`` is False.
+        ValueError: if the file holds no word vectors, or some that are not finite.
+    """
+    table_file, dictionary = folder / "utable.npy", folder / "dictionary.txt"
+    for written in (table_file, dictionary):
+        if written.exists() and not force:
+            raise FileExistsError(f"{written} exists; --force overwrites it")
+    vectors = read_vectors(file)
+    kept = [row for row, word in enumerate(vectors.index_to_key) if not {"\n", "\r"} & set(word)]
+    words = [vectors.index_to_key[row] for row in kept]
+    table = vectors.vectors[kept].astype(np.float32, copy=False)
+    if not len(table) or not np.isfinite(table).all():
+        raise ValueError(f"{file} holds no word vectors, or some that are not finite")
+    if UNKNOWN not in words:
+        words.append(UNKNOWN)
+        table = np.vstack([table, table.mean(axis=0, dtype=np.float64).astype(np.float32)])
+    with replacing(table_file) as temporary, temporary.open("wb") as opened:
+        np.save(opened, table, allow_pickle=False)
+    with replacing(dictionary) as temporary:
+        temporary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
+    logger.info("%d words of %d dimensions are in %s", *table.shape, folder)
+    return WordVectors.load(folder)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m misc.text",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="convert")
+    command = commands.add_parser("convert", help="make dictionary.txt and utable.npy of a file")
+    command.add_argument("file", type=Path, help="GloVe, word2vec or fastText, text or binary")
+    command.add_argument("folder", type=Path, help="where to, such as data/word_vectors")
+    command.add_argument("--force", action="store_true", help="overwrite what is there")
+    return parser
+
+
+def main(args: argparse.Namespace) -> WordVectors:
+    """Convert, and return the result."""
+    return convert(args.file, args.folder, args.force)
