@@ -161,7 +161,7 @@ def _write_parquet(writer: EmbeddingsWriter, path: Path) -> None:
     number = pyarrow.from_numpy_dtype(writer.dtype)
     vector = pyarrow.list_(number, writer.dimension)
     schema = pyarrow.schema([("name", pyarrow.string()), ("embedding", vector)])
-    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+    with pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=False) as file:
         start = 0
         for rows in writer.chunks():
             names = writer.names[start : start + len(rows)]

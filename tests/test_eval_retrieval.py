@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_pairs_equal_their_singles(checkpoint, toy_root):
         text = model.encode_text(*vectors.batch([vectors.rows(images[5].captions[2])]))[0]
     torch.testing.assert_close(embeddings[5], single, atol=1e-5, rtol=0)
     torch.testing.assert_close(captions[27], text, atol=1e-5, rtol=0)
+
+
+def test_images_may_have_any_number_of_captions(toy_root):
+    model, paths = JointEmbedding(SMALL).eval(), data_paths(toy_root, "toy")
+    images = [
+        dataclasses.replace(image, captions=image.captions[:count])
+        for count, image in enumerate(read_captions(paths, ("val",)))
+    ]
+    _, captions, rows = encode_pairs(model, images, find_word_vectors("", paths), 32, 4)
+    assert rows.tolist() == [1, 2, 2, 3, 3, 3, *[4] * 4, *[5] * 5, *[6] * 5, *[7] * 5]
+    assert len(captions) == len(rows)
 
 
 def test_an_unreadable_image_is_left_out_with_its_captions(checkpoint, toy_root, caplog):

@@ -1,0 +1,255 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import image_features_extraction
+import text_features_extraction
+from misc.checkpoint import load_model, save_checkpoint
+from misc.cli import LEFT_OUT_STATUS
+from misc.embeddings import load_embeddings
+from misc.transforms import evaluation_transform
+from models.joint_embedding import JointEmbedding, ModelConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+MINIATURE = ModelConfig(
+    backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=3, sru_layers=1
+)
+WORDS = ["UNK", "a", "dog", "cat", "."]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "best.pt"
+    save_checkpoint(path, JointEmbedding(MINIATURE), {"config": {"dataset": "toy"}})
+    return path
+
+
+@pytest.fixture(scope="module")
+def word_vectors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    (folder / "dictionary.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    np.save(folder / "utable.npy", np.random.default_rng(0).normal(size=(5, 3)).astype("f4"))
+    return folder
+
+
+@pytest.fixture
+def images(checkpoint):
+    def extract(*arguments):
+        command = ["-p", checkpoint, "--workers", 0, "--device", "cpu", *arguments]
+        args = image_features_extraction.get_parser().parse_args(list(map(str, command)))
+        return image_features_extraction.main(args)
+
+    return extract
+
+
+@pytest.fixture
+def texts(checkpoint, word_vectors):
+    def extract(*arguments):
+        command = ["-p", checkpoint, "--word-vectors", word_vectors, "--device", "cpu", *arguments]
+        args = text_features_extraction.get_parser().parse_args(list(map(str, command)))
+        return text_features_extraction.main(args)
+
+    return extract
+
+
+def noise(seed, size=(90, 70)):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((size[0] * 2, size[1] * 2))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as users have them."""
+    folder = tmp_path / "photos"
+    (folder / "inner").mkdir(parents=True)
+    noise(0).save(folder / "01.jpg")
+    noise(1).convert("CMYK").save(folder / "02 cmyk.jpg")
+    noise(2).convert("L").save(folder / "03 grey.png")
+    transparent = noise(3).convert("RGBA")
+    transparent.putalpha(100)
+    transparent.save(folder / "04 rgba.png")
+    noise(4).convert("P").save(folder / "05 palette.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees to be upright
+    noise(5).save(folder / "06 turned.jpg", exif=exif)
+    noise(6).save(folder / "07.JPG", format="JPEG")
+    noise(7).save(folder / "08.webp")
+    noise(8).save(folder / "09.bmp")
+    data = (folder / "01.jpg").read_bytes()
+    (folder / "10 truncated.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "11 text.jpg").write_text("I am no picture", encoding="utf-8")
+    (folder / "12 empty.png").touch()
+    (folder / "notes.txt").write_text("not for us", encoding="utf-8")
+    noise(9).save(folder / "inner" / "13.jpeg")
+    return folder
+
+
+READABLE = "01.jpg|02 cmyk.jpg|03 grey.png|04 rgba.png|05 palette.png|06 turned.jpg|07.JPG|08.webp"
+READABLE = [*READABLE.split("|"), "09.bmp"]
+
+
+def test_every_image_that_can_be_read_has_a_row_and_the_others_a_reason(images, folder, tmp_path):
+    results = images("-d", folder, "-o", tmp_path / "a.npz", "--json", tmp_path / "a.json")
+    names, rows = load_embeddings(tmp_path / "a.npz")
+    assert names == [str(folder / name) for name in READABLE]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(9))
+    lines = (tmp_path / "a.npz.errors.jsonl").read_text(encoding="utf-8").splitlines()
+    errors = {Path(e["name"]).name: e["reason"] for e in map(json.loads, lines)}
+    assert set(errors) == {"10 truncated.jpg", "11 text.jpg", "12 empty.png"}
+    assert "truncated" in errors["10 truncated.jpg"]
+    assert "cannot identify" in errors["11 text.jpg"]
+    assert (results["rows"], results["left_out"], results["dimension"]) == (9, 3, 16)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == results
+
+
+def test_each_row_is_the_embedding_of_its_image(images, folder, checkpoint, tmp_path):
+    images("-d", folder, "-o", tmp_path / "a.npz")
+    names, rows = load_embeddings(tmp_path / "a.npz")
+    model = load_model(checkpoint)
+    expected = {
+        "01.jpg": Image.open(folder / "01.jpg"),
+        "03 grey.png": noise(2).convert("L").convert("RGB"),
+        "07.JPG": Image.open(folder / "07.JPG"),
+        "06 turned.jpg": Image.open(folder / "06 turned.jpg").transpose(Image.Transpose.ROTATE_270),
+    }
+    for name, image in expected.items():
+        pixels = evaluation_transform(128)(image)[None]  # the size of toy scenes
+        with torch.inference_mode():
+            row = model.encode_image(pixels)[0]
+        torch.testing.assert_close(rows[names.index(str(folder / name))], row, rtol=0, atol=1e-5)
+
+
+def test_the_batch_size_changes_nothing(images, folder, tmp_path):
+    for size in (1, 8):
+        images("-d", folder, "-o", tmp_path / f"{size}.npz", "-bs", size)
+    one, eight = load_embeddings(tmp_path / "1.npz"), load_embeddings(tmp_path / "8.npz")
+    assert one[0] == eight[0]
+    torch.testing.assert_close(one[1], eight[1], rtol=0, atol=1e-6)
+    errors = [(tmp_path / f"{size}.npz.errors.jsonl").read_text("utf-8") for size in (1, 8)]
+    assert errors[0] == errors[1]
+
+
+def test_folders_of_folders_lists_of_paths_and_images_are_sources(images, folder, tmp_path):
+    images("-d", folder, "-r", "-o", tmp_path / "deep.npz")
+    assert load_embeddings(tmp_path / "deep.npz")[0][-1] == str(folder / "inner" / "13.jpeg")
+    listed = [folder / "09.bmp", folder / "01.jpg", tmp_path / "absent.jpg"]
+    (tmp_path / "list.txt").write_text("\r\n".join(map(str, listed)) + "\n\n", encoding="utf-8")
+    results = images(
+        "-d", tmp_path / "list.txt", folder / "inner", folder / "08.webp", "-o", tmp_path / "l.npz"
+    )
+    names = load_embeddings(tmp_path / "l.npz")[0]
+    assert [Path(name).name for name in names] == ["09.bmp", "01.jpg", "13.jpeg", "08.webp"]
+    assert results["left_out"] == 1
+
+
+def test_strict_stops_at_the_first_image_and_writes_nothing(images, folder, tmp_path):
+    with pytest.raises(ValueError, match="10 truncated.jpg"):
+        images("-d", folder, "-o", tmp_path / "out" / "a.npz", "--strict")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_nothing_to_embed_is_an_error(images, folder, tmp_path):
+    with pytest.raises(ValueError, match="none of 1 items can be embedded: .*11 text.jpg"):
+        images("-d", folder / "11 text.jpg", "-o", tmp_path / "a.npz")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match=r"no image in .*none \(of \.jpg .*-r looks"):
+        images("-d", tmp_path / "none", "-o", tmp_path / "a.npz")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        images("-d", tmp_path / "absent", "-o", tmp_path / "a.npz")
+    (tmp_path / "a.gif").write_bytes(b"GIF89a\xff")
+    with pytest.raises(ValueError, match="neither a folder, nor an image"):
+        images("-d", tmp_path / "a.gif", "-o", tmp_path / "a.npz")
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_an_existing_output_is_kept_before_any_work(images, folder, tmp_path):
+    (tmp_path / "a.npz").write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="--force"):
+        images("-d", folder, "-o", tmp_path / "a.npz")
+    assert (tmp_path / "a.npz").read_text(encoding="utf-8") == "precious"
+    images("-d", folder, "-o", tmp_path / "a.npz", "--force")
+    assert len(load_embeddings(tmp_path / "a.npz")[0]) == 9
+
+
+def test_the_list_of_an_earlier_run_does_not_outlive_its_errors(images, folder, tmp_path):
+    images("-d", folder, "-o", tmp_path / "a.npz")
+    images("-d", folder / "01.jpg", "-o", tmp_path / "a.npz", "--force")
+    assert not (tmp_path / "a.npz.errors.jsonl").exists()
+
+
+def test_the_exit_status_says_that_something_was_left_out(checkpoint, folder, tmp_path):
+    command = [sys.executable, "image_features_extraction.py", "-p", checkpoint, "--workers", "1"]
+    command += ["--device", "cpu", "-o", tmp_path / "a.npz", "-d"]
+    run = subprocess.run([*command, folder], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == LEFT_OUT_STATUS, run.stderr
+    assert "9 embeddings of 16 dimensions" in run.stdout
+    assert "3 left out, see" in run.stdout
+    run = subprocess.run([*command, folder], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].endswith("a.npz exists; --force overwrites it")
+
+
+def test_texts_have_a_row_each_and_blank_lines_a_reason(texts, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes("\ufeffa dog.\r\n\r\na zebra\n   \na cat.\n".encode())
+    results = texts("-d", file, "-o", tmp_path / "t.npz")
+    names, rows = load_embeddings(tmp_path / "t.npz")
+    assert names == ["a dog.", "a zebra", "a cat."]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
+    lines = (tmp_path / "t.npz.errors.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [1, 3]
+    assert "line 2: a text needs at least one word" in lines[0]
+    assert results["left_out"] == 2
+
+
+def test_texts_in_batches_are_the_same_as_one_by_one(texts, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("a dog.\n\na cat. a dog and a cat.\n\n\ndog\ncat", encoding="utf-8")
+    for size in (1, 3):
+        texts("-d", file, "-o", tmp_path / f"{size}.npz", "-bs", size)
+    one, three = load_embeddings(tmp_path / "1.npz"), load_embeddings(tmp_path / "3.npz")
+    assert one[0] == three[0] == ["a dog.", "a cat. a dog and a cat.", "dog", "cat"]
+    torch.testing.assert_close(one[1], three[1], rtol=0, atol=1e-6)
+
+
+def test_only_the_first_sentence_counts_if_that_is_asked_for(texts, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("a dog. a cat.\na dog.\n", encoding="utf-8")
+    texts("-d", file, "-o", tmp_path / "whole.npz")
+    texts("-d", file, "-o", tmp_path / "first.npz", "--first-sentence")
+    whole, first = (load_embeddings(tmp_path / f"{kind}.npz")[1] for kind in ("whole", "first"))
+    torch.testing.assert_close(first[0], first[1])
+    assert not torch.allclose(whole[0], whole[1], atol=1e-3)
+
+
+def test_strict_names_the_line(texts, tmp_path):
+    (tmp_path / "texts.txt").write_text("a dog\n\na cat\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 2"):
+        texts("-d", tmp_path / "texts.txt", "-o", tmp_path / "t.npz", "--strict")
+    assert not (tmp_path / "t.npz").exists()
+
+
+def test_another_encoding_is_an_error_that_names_the_line(texts, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes("a dog\na café\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="line 2 of .*texts.txt is not utf-8.*--encoding"):
+        texts("-d", file, "-o", tmp_path / "t.npz")
+    texts("-d", file, "-o", tmp_path / "t.npz", "--encoding", "latin-1")
+    assert load_embeddings(tmp_path / "t.npz")[0] == ["a dog", "a café"]
+    with pytest.raises(ValueError, match="--encoding latin-0"):
+        texts("-d", file, "-o", tmp_path / "t2.npz", "--encoding", "latin-0")
+
+
+def test_word_vectors_of_another_dimension_are_an_error(texts, tmp_path):
+    (tmp_path / "dictionary.txt").write_text("UNK\n", encoding="utf-8")
+    np.save(tmp_path / "utable.npy", np.zeros((1, 7), np.float32))
+    (tmp_path / "texts.txt").write_text("a dog\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="word vectors of 3 dimensions.* have 7"):
+        texts("-d", tmp_path / "texts.txt", "-o", tmp_path / "t.npz", "--word-vectors", tmp_path)
