@@ -8,6 +8,7 @@ python -m misc.checkpoint convert best_model.pth.tar published --safetensors
 import argparse
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from misc.published import convert_published, is_image_weights, is_published, pu
 from misc.runtime import replacing
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from models.joint_embedding import JointEmbedding, ModelConfig
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "dsve-1"
 PUBLISHED_SIZE = 400  # pixels; the published recalls are those of images of this size
@@ -165,6 +168,7 @@ def convert(args: argparse.Namespace) -> None:
     converted = dataclasses.replace(checkpoint, training=kept)
     write = save_safetensors if args.safetensors else _save
     write(args.new, converted)
+    logger.info("written: %s", written)
 
 
 def info(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import contextlib
 import pickle
 import re
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,13 +28,7 @@ CHUNK = 1024  # rows or names in memory at once
 
 
 class EmbeddingsWriter:
-    """Takes names and their embeddings, keeping the rows on disk; see ``writing``.
-
-    Args:
-        rows: file for the rows as they are, without any header.
-        dimension: D of the embeddings.
-        dtype: "float32" or "float16", in which they are stored.
-    """
+    """Takes names and their embeddings, keeping the rows in a file; see ``writing``."""
 
     def __init__(self, rows: IO[bytes], dimension: int, dtype: str) -> None:
         self.rows = rows
@@ -84,17 +79,15 @@ def writing(
         FileExistsError: if the file exists and ``force`` is False.
     """
     check_output(path, force)
-    with replacing(path) as temporary:
-        rows_file = temporary.with_name(f"{temporary.name}.rows")
-        try:
-            with rows_file.open("w+b") as rows:
-                writer = EmbeddingsWriter(rows, dimension, dtype)
-                yield writer
-                FORMATS[path.suffix](writer, temporary)
-                if path.suffix == ".npy":
-                    _write_names(writer.names, names_file(path))
-        finally:
-            rows_file.unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        tempfile.TemporaryFile(dir=path.parent) as rows,  # gone even if the process is killed
+    ):
+        writer = EmbeddingsWriter(rows, dimension, dtype)
+        yield writer
+        FORMATS[path.suffix](writer, temporary)
+        if path.suffix == ".npy":
+            _write_names(writer.names, names_file(path))
 
 
 def check_output(path: Path, force: bool, names: Sequence[str] = ()) -> None:
@@ -108,8 +101,9 @@ def check_output(path: Path, force: bool, names: Sequence[str] = ()) -> None:
         raise ValueError(f"{path}: the suffix of embeddings is one of {', '.join(FORMATS)}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; --force overwrites it")
+    for written in (path, names_file(path)) if path.suffix == ".npy" else (path,):
+        if written.exists() and not force:
+            raise FileExistsError(f"{written} exists; --force overwrites it")
     unfit = {".npy": "[\r\n]", ".parquet": "[\ud800-\udfff]"}.get(path.suffix)  # not UTF-8
     for name in names:
         if unfit and re.search(unfit, name):
@@ -130,8 +124,7 @@ def _write_names(names: Sequence[str], path: Path) -> None:
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> None:
-    description = np.lib.format.dtype_to_descr(dtype)
-    header = {"descr": description, "fortran_order": False, "shape": shape}
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 
 

@@ -38,7 +38,7 @@ try:
 except ImportError:  # Windows, where two builders do not wait for each other
     fcntl = None
 
-VERSION = 1  # to be raised whenever the files change: sets of other versions are built anew
+VERSION = 2  # to be raised whenever the files change: sets of other versions are built anew
 MARKER = "toy.json"  # written last: a folder without it is not whole
 
 
@@ -105,6 +105,8 @@ def _build(folder: Path, marker: dict[str, Any], seed: int, counts: SceneCounts)
     _write_json(annotations / "captions_val2014.json", coco_captions(held_out))
     _write_json(annotations / "instances_val2014.json", coco_instances(held_out, kinds()))
     tested = [picture for picture in pictures if picture.split == "test"]
+    texts = "".join(f"{text}\n" for picture in tested for text in picture.captions)
+    (folder / "captions_test.txt").write_text(texts, encoding="utf-8")
     genome = folder / "visual_genome"
     _write_json(genome / "image_data.json", region_images(tested))
     _write_json(genome / "region_descriptions.json", region_descriptions(tested))

@@ -6,24 +6,22 @@ python -m misc.text convert GoogleNews-vectors-negative300.bin.gz data/word_vect
 
 import argparse
 import logging
+import struct
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from misc.runtime import replacing
 from misc.text import UNKNOWN, WordVectors
 
-if TYPE_CHECKING:
-    from gensim.models import KeyedVectors
-
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")  # how fastText's binary files begin
 
 logger = logging.getLogger(__name__)
 
 
-def read_vectors(file: Path) -> "KeyedVectors":
-    """Read word vectors: GloVe text, word2vec text or binary, fastText text or binary.
+def read_vectors(file: Path) -> tuple[list[str], np.ndarray]:
+    """Read words and vectors (N, W): GloVe text, word2vec or fastText text or binary.
 
     The file may be compressed (``.gz``, ``.bz2``).
 
@@ -31,27 +29,52 @@ def read_vectors(file: Path) -> "KeyedVectors":
         FileNotFoundError: if there is no such file.
         ValueError: if it is none of these.
     """
+    if not file.is_file():
+        raise FileNotFoundError(f"no word vectors at {file}")
+    try:
+        words, table = _read_any(str(file))
+    except (ValueError, EOFError, LookupError, struct.error) as error:
+        raise ValueError(
+            f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {error}"
+        ) from error
+    if not np.isfinite(table).all():
+        raise ValueError(f"{file} holds word vectors that are NaN or infinite")
+    return words, table.astype(np.float32, copy=False)
+
+
+def _read_any(file: str) -> tuple[list[str], np.ndarray]:
     import gensim.models  # a second's work, which nothing but this needs
     import gensim.models.fasttext
     import gensim.utils
 
-    if not file.is_file():
-        raise FileNotFoundError(f"no word vectors at {file}")
-    with gensim.utils.open(str(file), "rb") as opened:
+    with gensim.utils.open(file, "rb") as opened:
         start = opened.read(1 << 16)
-    try:
-        if start.startswith(FASTTEXT_MAGIC):
-            return gensim.models.fasttext.load_facebook_vectors(str(file))
+        opened.seek(0)
         header, _, rest = start.partition(b"\n")
-        has_header = len(header.split()) == 2
-        first = rest if has_header else start
-        return gensim.models.KeyedVectors.load_word2vec_format(
-            str(file), binary=has_header and not _is_text(first), no_header=not has_header
-        )
-    except (ValueError, EOFError, LookupError) as error:
-        raise ValueError(
-            f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {error}"
-        ) from error
+        if start.startswith(FASTTEXT_MAGIC):
+            vectors = gensim.models.fasttext.load_facebook_vectors(file)
+        elif len(header.split()) == 2:
+            vectors = gensim.models.KeyedVectors.load_word2vec_format(
+                file, binary=not _is_text(rest)
+            )
+        else:
+            return _read_glove(opened)
+    return vectors.index_to_key, vectors.vectors
+
+
+def _read_glove(lines: Iterable[bytes]) -> tuple[list[str], np.ndarray]:
+    """Read lines of a word and its numbers; the largest GloVe has spaces in some words."""
+    words, rows = [], []
+    for number, line in enumerate(lines, start=1):
+        fields = line.decode("utf-8").rstrip().split(" ")
+        dimension = len(rows[0]) if rows else len(fields) - 1
+        if not 0 < dimension < len(fields):
+            raise ValueError(f"line {number} is not a word and its numbers")
+        words.append(" ".join(fields[:-dimension]))
+        rows.append(np.array(list(map(float, fields[-dimension:])), np.float32))
+    if not rows:
+        raise ValueError("it is empty")
+    return words, np.stack(rows)
 
 
 def _is_text(start: bytes) -> bool:
@@ -76,12 +99,11 @@ def convert(file: Path, folder: Path, force: bool = False) -> WordVectors:
     for written in (table_file, dictionary):
         if written.exists() and not force:
             raise FileExistsError(f"{written} exists; --force overwrites it")
-    vectors = read_vectors(file)
-    kept = [row for row, word in enumerate(vectors.index_to_key) if not {"\n", "\r"} & set(word)]
-    words = [vectors.index_to_key[row] for row in kept]
-    table = vectors.vectors[kept].astype(np.float32, copy=False)
-    if not len(table) or not np.isfinite(table).all():
-        raise ValueError(f"{file} holds no word vectors, or some that are not finite")
+    words, table = read_vectors(file)
+    kept = [row for row, word in enumerate(words) if not {"\n", "\r"} & set(word)]
+    if len(kept) < len(words):
+        logger.warning("%d words with line breaks are left out", len(words) - len(kept))
+        words, table = [words[row] for row in kept], table[kept]
     if UNKNOWN not in words:
         words.append(UNKNOWN)
         table = np.vstack([table, table.mean(axis=0, dtype=np.float64).astype(np.float32)])

@@ -68,8 +68,7 @@ class ImageEncoder(nn.Module):
 
         The affine layer is applied at every location, without its bias.
         """
-        maps = self.unprojected_maps(images)
-        return F.conv2d(maps, self.projection.weight[:, :, None, None])
+        return self._project(self.unprojected_maps(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (B, 3, H, W), normalised, as unit rows (B, D) (Eq. 1).
@@ -78,8 +77,20 @@ class ImageEncoder(nn.Module):
             ValueError: if the images are too small for the pooling.
         """
         self._check_size(images)
-        features = self.pool(self.unprojected_maps(images))  # (B, D)
+        return self._embed(self.unprojected_maps(images))
+
+    def embed_with_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Do what ``forward`` and ``activation_maps`` do, in one pass: (B, D), (B, D, h, w)."""
+        self._check_size(images)
+        maps = self.unprojected_maps(images)
+        return self._embed(maps), self._project(maps)
+
+    def _embed(self, maps: Tensor) -> Tensor:
+        features = self.pool(maps)  # (B, D)
         return F.normalize(self.projection(self.dropout(features)).float(), dim=1)
+
+    def _project(self, maps: Tensor) -> Tensor:
+        return F.conv2d(maps, self.projection.weight[:, :, None, None])
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]

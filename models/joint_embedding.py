@@ -71,6 +71,14 @@ class JointEmbedding(nn.Module):
         """Compute the projected maps G' (Eq. 8) of images (B, 3, H, W): (B, D, h, w)."""
         return self.image_encoder.activation_maps(images)
 
+    def encode_image_with_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed images and compute their projected maps in one pass: (B, D), (B, D, h, w).
+
+        Raises:
+            ValueError: if the images are too small for the pooling.
+        """
+        return self.image_encoder.embed_with_maps(images)
+
     def forward(self, images: Tensor, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Embed a batch of pairs: (image embeddings (B, D), caption embeddings (B, D))."""
         return self.encode_image(images), self.encode_text(vectors, lengths)

@@ -10,7 +10,7 @@ SMALL_MODEL = (
 )
 SMALL_TRAINING = (
     f"--preset toy {SMALL_MODEL} --crop-size 32 --image-size 32 --batch-size 16 --workers 0 "
-    "--device cpu --precision float32"
+    "--device cpu --precision float32 --cycle-epochs 4"
 )
 
 

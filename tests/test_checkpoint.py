@@ -123,6 +123,8 @@ def test_a_missing_file_and_a_folder_without_a_checkpoint_are_named(tmp_path):
         ({"config": vars(MINIATURE) | {"stages": "2"}}, "stages should be of type int: '2'"),
         ({"config": vars(MINIATURE) | {"stages": 9}}, "no model has these settings: .* not 9"),
         ({"config": vars(MINIATURE) | {"word_dim": -1}}, "no model has these settings"),
+        # Terabytes, if a model were built before its weights were looked at:
+        ({"config": vars(MINIATURE) | {"embedding_dim": 10**6}}, r"wrong shapes: .*\(1000000,"),
         ({"config": vars(MINIATURE) | {"word_dim": 9}}, r"wrong shapes: .*rnn_lst\.0\.weight"),
         ({"config": vars(MINIATURE) | {"sru_layers": 4}}, r"missing keys: .*rnn_lst\.2.* more"),
         ({"config": vars(MINIATURE) | {"sru_layers": 1}}, r"unexpected keys: .*rnn_lst\.1"),

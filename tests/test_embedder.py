@@ -94,16 +94,24 @@ def test_what_is_wrong_is_named(embedder, tmp_path):
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README")
-def test_the_example_in_the_readme_runs(checkpoint, toy_root, tmp_path, monkeypatch, capsys):
+def test_the_example_in_the_readme_runs(
+    checkpoint, toy_root, photos, tmp_path, monkeypatch, capsys
+):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     examples = [block for block in blocks if "misc.embedder" in block]
     assert len(examples) == 1
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DSVE_DATA", raising=False)
-    (tmp_path / "data").symlink_to(toy_root)
+    toy = tmp_path / "data" / "toy"  # whole, with the scenes that the example names
+    scenes = toy / "coco" / "images" / "val2014"
+    scenes.mkdir(parents=True)
+    for name in ("toy.json", "word_vectors"):
+        (toy / name).symlink_to(toy_root / "toy" / name)
+    for name in re.findall(r"COCO_val2014_\d+\.jpg", examples[0]):
+        (scenes / name).symlink_to(photos[0])
     (tmp_path / "runs" / "toy").mkdir(parents=True)
     (tmp_path / "runs" / "toy" / "best.pt").symlink_to(checkpoint)
     exec(examples[0], {})
     assert "tensor([[" in capsys.readouterr().out
-    with Image.open(tmp_path / "heat_map.png") as picture:
+    with Image.open(tmp_path / "burger.png") as picture:
         assert picture.size == (128, 128)

@@ -1,3 +1,4 @@
+import os
 import pickle
 import pickletools
 
@@ -103,6 +104,12 @@ def test_an_existing_file_is_overwritten_only_by_force(tmp_path, suffix):
     assert path.read_bytes() != before
 
 
+def test_a_file_of_names_that_is_not_ours_is_kept_too(tmp_path):
+    (tmp_path / "a.names.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="a.names.txt exists"):
+        save_embeddings(tmp_path / "a.npy", ["x"], unit_rows(1))
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path, suffix):
     with pytest.raises(KeyboardInterrupt), writing(tmp_path / f"a{suffix}", 4) as writer:
@@ -159,5 +166,5 @@ def test_the_rows_are_on_disk_and_not_in_memory_while_they_come(tmp_path):
     with writing(tmp_path / "a.npz", 1000) as writer:
         for _ in range(20):
             writer.append(["x"] * 10, torch.zeros(10, 1000))
-        waiting = sum(file.stat().st_size for file in tmp_path.iterdir())
+        waiting = os.fstat(writer.rows.fileno()).st_size
     assert waiting > 0.9 * 20 * 10 * 1000 * 4

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from PIL import Image
 import image_features_extraction
 import text_features_extraction
 from misc.checkpoint import load_model, save_checkpoint
-from misc.cli import LEFT_OUT_STATUS
+from misc.cli import LEFT_OUT_STATUS, run
 from misc.embeddings import load_embeddings
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding, ModelConfig
 
-ROOT = Path(__file__).resolve().parents[1]
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=3, sru_layers=1
 )
@@ -184,16 +182,29 @@ def test_the_list_of_an_earlier_run_does_not_outlive_its_errors(images, folder, 
     assert not (tmp_path / "a.npz.errors.jsonl").exists()
 
 
-def test_the_exit_status_says_that_something_was_left_out(checkpoint, folder, tmp_path):
-    command = [sys.executable, "image_features_extraction.py", "-p", checkpoint, "--workers", "1"]
-    command += ["--device", "cpu", "-o", tmp_path / "a.npz", "-d"]
-    run = subprocess.run([*command, folder], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == LEFT_OUT_STATUS, run.stderr
-    assert "9 embeddings of 16 dimensions" in run.stdout
-    assert "3 left out, see" in run.stdout
-    run = subprocess.run([*command, folder], cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].endswith("a.npz exists; --force overwrites it")
+def test_the_exit_status_says_that_something_was_left_out(
+    checkpoint, folder, tmp_path, monkeypatch, capsys
+):
+    def status(*arguments):
+        command = ["extraction", "-p", checkpoint, "--workers", 0, "--device", "cpu", *arguments]
+        monkeypatch.setattr(sys, "argv", list(map(str, command)))
+        with pytest.raises(SystemExit) as exit:
+            run(image_features_extraction.main, image_features_extraction.get_parser())
+        return exit.value.code
+
+    assert status("-d", folder, "-o", tmp_path / "a.npz") == LEFT_OUT_STATUS
+    printed = capsys.readouterr().out
+    assert "9 embeddings of 16 dimensions" in printed
+    assert "3 left out, see" in printed
+    assert "a.npz exists; --force" in status("-d", folder, "-o", tmp_path / "a.npz")
+
+
+def test_workers_read_the_same_images(images, folder, tmp_path):
+    images("-d", folder, "-o", tmp_path / "0.npz")
+    images("-d", folder, "-o", tmp_path / "2.npz", "--workers", 2, "-bs", 3)
+    alone, workers = load_embeddings(tmp_path / "0.npz"), load_embeddings(tmp_path / "2.npz")
+    assert alone[0] == workers[0]
+    torch.testing.assert_close(alone[1], workers[1], rtol=0, atol=1e-6)
 
 
 def test_texts_have_a_row_each_and_blank_lines_a_reason(texts, tmp_path):

@@ -9,6 +9,7 @@ import torch
 
 from misc.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
 from misc.published import load_image_weights
+from misc.text import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(
@@ -266,6 +267,15 @@ def test_files_that_try_to_run_code_are_refused(model, tmp_path, hostile, name, 
     with pytest.raises(ValueError, match=f"best_model.pth.tar is refused.*{name}.*nothing"):
         load_model(path)
     assert not marker.exists()
+
+
+def test_a_table_of_word_vectors_that_tries_to_run_code_is_refused(tmp_path):
+    (tmp_path / "dictionary.txt").write_text("UNK\n", encoding="utf-8")
+    table = np.array([RunsCommand(tmp_path / "marker")], dtype=object)
+    np.save(tmp_path / "utable.npy", table, allow_pickle=True)
+    with pytest.raises(ValueError, match="cannot read the word vectors in .*Python objects"):
+        WordVectors.load(tmp_path)
+    assert not (tmp_path / "marker").exists()
 
 
 def test_the_hostile_objects_would_leave_their_marker_in_a_careless_reader(tmp_path):

@@ -73,6 +73,13 @@ def test_a_row_for_unknown_words_that_is_there_is_kept(tmp_path):
     assert len(vectors.table) == 2
 
 
+def test_words_may_have_spaces(tmp_path):
+    (tmp_path / "glove.txt").write_text("a 1 2\n. . 3 4\nat name@site.com 5 6\n", "utf-8")
+    vectors = convert(tmp_path / "glove.txt", tmp_path / "words")
+    assert list(vectors.index) == ["a", ". .", "at name@site.com", UNKNOWN]
+    assert vectors.table[vectors.index[". ."]].tolist() == [3, 4]
+
+
 def test_an_existing_pair_is_overwritten_only_by_force(tmp_path):
     write_glove(tmp_path / "glove.txt")
     convert(tmp_path / "glove.txt", tmp_path)
@@ -82,7 +89,8 @@ def test_an_existing_pair_is_overwritten_only_by_force(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello\n", b"\xff\xd8\xff\xe0" * 9, b"a 1 2\nb 1\n", b"3 2\na 1 2\n"]
+    "content",
+    [b"", b"hello\n", b"\xff\xd8\xff\xe0" * 9, b"a 1 2\nb 1\n", b"3 2\na 1 2\n", b"a nan\n"],
 )
 def test_what_is_no_file_of_word_vectors_is_named(tmp_path, content):
     (tmp_path / "photo.txt").write_bytes(content)
