@@ -151,7 +151,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         precision=args.precision,
     )
     names, written, left_out = output_names(images), [], []
-    for indices, maps, failures in batches:
+    for indices, _, maps, failures in batches:
         left_out += [failure.name for failure in failures]
         for failure in failures:
             logger.warning("left out: %s", failure.reason)

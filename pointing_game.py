@@ -31,8 +31,8 @@ from misc.cli import (
     write_json,
 )
 from misc.config import DataPaths, evaluation_size
-from misc.dataset import Failure, data_paths
-from misc.encode import encode_texts, load_with_words, map_image_files
+from misc.dataset import data_paths
+from misc.encode import MappedBatch, encode_texts, load_with_words, map_image_files
 from misc.localization import heat_maps, large_boxes, peaks, points_in_boxes
 from misc.runtime import select_device
 
@@ -115,7 +115,7 @@ def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_component
 
 def score_images(
     images: Sequence[RegionImage],
-    batches: Iterable[tuple[list[int], Tensor, list[Failure]]],
+    batches: Iterable[MappedBatch],
     embed: Callable[[list[str]], Tensor],
     num_components: int,
 ) -> Iterator[tuple[RegionImage, Tensor | None]]:
@@ -123,14 +123,14 @@ def score_images(
 
     Args:
         images: all of them.
-        batches: places in ``images``, maps (B, D, h, w), images that could not be read.
+        batches: maps of all images.
         embed: turns M texts into embeddings (M, D).
         num_components: how many components of a text count.
 
     Yields:
         An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
     """
-    for indices, maps, failures in batches:
+    for indices, _, maps, failures in batches:
         for failure in failures:
             logger.warning("left out: %s", failure.reason)
             yield images[failure.index], None

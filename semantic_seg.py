@@ -1,7 +1,7 @@
 """Segment by words: how well do thresholded heat maps of category names fit COCO's outlines?
 
-mAP@t ranks all images by their heat map's peak for each category; a mask is right if the
-category is there and the overlap (intersection over union) is above t. mAP@t/published is what
+mAP@t ranks, for each category, all images by their similarity to its name; a mask is right if
+the category is there and the overlap (intersection over union) is above t. mAP@t/published is what
 the code of 2018 computed, which ranked by the overlap itself, on its own masks.
 
 Examples:
@@ -29,8 +29,8 @@ from misc.cli import (
     write_json,
 )
 from misc.config import evaluation_size
-from misc.dataset import Failure, data_paths
-from misc.encode import encode_texts, load_with_words, map_image_files
+from misc.dataset import data_paths
+from misc.encode import MappedBatch, encode_texts, load_with_words, map_image_files
 from misc.localization import (
     PUBLISHED_SIDE,
     heat_maps,
@@ -126,7 +126,7 @@ def score_pairs(image: InstanceImage, heat: Tensor, threshold: float) -> tuple[l
 
 def score_images(
     images: list[InstanceImage],
-    batches: Iterable[tuple[list[int], Tensor, list[Failure]]],
+    batches: Iterable[MappedBatch],
     texts: Tensor,
     num_components: int,
     threshold: float,
@@ -135,21 +135,22 @@ def score_images(
 
     Args:
         images: all of them.
-        batches: places in ``images``, maps (B, D, h, w), images that could not be read.
+        batches: embeddings and maps of all images.
         texts: (C, D), embeddings of the categories' prompts.
         num_components: how many components of a text count.
         threshold: share of a heat map's range above which a pixel is in the mask.
     """
     confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
     ious, left_out, count = [torch.empty(0, 3)], [], 0
-    for indices, maps, failures in batches:
-        for failure in failures:
+    for batch in batches:
+        for failure in batch.failures:
             logger.warning("left out: %s", failure.reason)
             left_out.append(images[failure.index].image_id)
-        for index, image_maps in zip(indices, maps, strict=True):
-            heat = heat_maps(image_maps, texts, num_components).cpu()
+        similarities = (batch.embeddings @ texts.T).cpu()  # (B, C)
+        for place, index in enumerate(batch.indices):
+            heat = heat_maps(batch.maps[place], texts, num_components).cpu()
             categories, overlaps = score_pairs(images[index], heat, threshold)
-            confidences[count] = heat.amax(dim=(1, 2))
+            confidences[count] = similarities[place]
             rows += [count] * len(categories)
             columns += categories
             ious.append(overlaps)
@@ -190,6 +191,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """Score the masks, print the table and return the results."""
     device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
+    paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     images, names = read_instances(paths, crowds=not args.no_crowd)
     if args.split:

@@ -83,6 +83,8 @@ def choose_settings(
                 f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
             )
         checkpoint = read_checkpoint(last)
+        if "optimizer" not in checkpoint.training:
+            raise ValueError(f"{last} is a converted model, not a run that could be resumed")
         model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
         if dataclasses.replace(model_config, **given_model) != model_config:
             raise ValueError(f"the model of {last} cannot change while it is resumed")

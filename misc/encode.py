@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,22 +55,32 @@ def build_with_words(
     return build_model(checkpoint, path).to(device), word_vectors
 
 
+class MappedBatch(NamedTuple):
+    """Embeddings and maps of a batch of images, on the model's device."""
+
+    indices: list[int]  # places of the images in the list of files
+    embeddings: Tensor  # (B, D), unit rows
+    maps: Tensor  # (B, D, h, w), projected
+    failures: list[Failure]  # files that could not be read
+
+
 def _each_batch(
     model: JointEmbedding,
-    compute: Callable[[Tensor], Tensor],
+    compute: Callable[[Tensor], Any],
     paths: Sequence[Path],
     image_size: int,
     batch_size: int,
     workers: int,
     precision: str,
-) -> Iterator[tuple[ImageBatch, Tensor]]:
+) -> Iterator[tuple[ImageBatch, Any]]:
+    """Compute something of image files batch by batch; ``None`` where no file could be read."""
     device = next(model.parameters()).device
     loader = image_loader(paths, evaluation_transform(image_size), batch_size, workers)
     with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
         for batch in loader:
             bar.update(len(batch.indices) + len(batch.failures))
             if not batch.indices:
-                yield batch, torch.empty(0, model.config.embedding_dim)
+                yield batch, None
                 continue
             with autocast(device, precision):
                 computed = compute(batch.images.to(device, non_blocking=True))
@@ -101,6 +112,8 @@ def embed_image_files(
     """
     options = image_size, batch_size, workers, precision
     for batch, embeddings in _each_batch(model, model.encode_image, paths, *options):
+        if embeddings is None:
+            embeddings = torch.empty(0, model.config.embedding_dim)
         yield batch.indices, embeddings.float().cpu(), batch.failures
 
 
@@ -112,23 +125,24 @@ def map_image_files(
     batch_size: int,
     workers: int = 0,
     precision: str = "float32",
-) -> Iterator[tuple[list[int], Tensor, list[Failure]]]:
-    """Compute the projected maps of image files; arguments as for ``embed_image_files``.
-
-    Yields:
-        The places of a batch's images in ``paths``, their maps (B, D, h, w) on the model's
-        device, and the files of the batch that could not be read.
+) -> Iterator[MappedBatch]:
+    """Embed image files and compute their projected maps; arguments as for ``embed_image_files``.
 
     Raises:
         ValueError: if maps are not finite; the file is named.
     """
     options = image_size, batch_size, workers, precision
-    for batch, maps in _each_batch(model, model.activation_maps, paths, *options):
+    for batch, computed in _each_batch(model, model.encode_image_with_maps, paths, *options):
+        if computed is None:
+            nothing = torch.empty(0, model.config.embedding_dim)
+            yield MappedBatch([], nothing, nothing, batch.failures)
+            continue
+        embeddings, maps = computed
         finite = maps.isfinite().flatten(1).all(dim=1).tolist()
         for index, map_is_finite in zip(batch.indices, finite, strict=True):
             if not map_is_finite:
                 raise ValueError(f"the activation maps of {paths[index]} are not finite")
-        yield batch.indices, maps, batch.failures
+        yield MappedBatch(batch.indices, embeddings, maps, batch.failures)
 
 
 def encode_images(
