@@ -77,8 +77,8 @@ def model_options(batch_size: int, texts: bool = True) -> argparse.ArgumentParse
         "--word-vectors",
         default="",
         metavar="FOLDER",
-        help="folder with dictionary.txt and utable.npy; default: word_vectors under the data "
-        "root, else the one that the model was trained with",
+        help="folder with dictionary.txt and utable.npy; default: the one that the model was "
+        "trained with, else word_vectors under the data root",
     )
     group.add_argument(
         "--first-sentence",

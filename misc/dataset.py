@@ -35,19 +35,20 @@ def data_paths(root: Path, dataset: str) -> DataPaths:
 def find_word_vectors(
     chosen: str, paths: DataPaths, recorded: str = "", dimension: int | None = None
 ) -> WordVectors:
-    """Open the word vectors that a user chose, else the data root's, else those of training.
+    """Open the word vectors that a user chose, else those of training, else the data root's.
 
     Args:
         chosen: a folder, or "glove" for the built-in GloVe; "" if the user chose none.
         paths: of the data set at hand.
-        recorded: what the model was trained with, as ``chosen``; "" if that is not known.
+        recorded: what the model was trained with, as ``chosen``; "" if that is not known. A
+            folder that is not on this machine is passed over.
         dimension: W that the model needs; ``None`` takes any.
 
     Raises:
         FileNotFoundError: if there are no word vectors.
         ValueError: if they have another dimension than the model needs.
     """
-    if not chosen and not paths.word_vectors.exists():
+    if not chosen and (recorded == "glove" or (recorded and Path(recorded).exists())):
         chosen = recorded
     if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
         folder = ensure_toy(default_data_root()) / "word_vectors"

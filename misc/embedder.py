@@ -30,8 +30,8 @@ class Embedder:
     Args:
         path: a checkpoint: ours, one of 2018, or a folder of safetensors.
         device: "auto" (CUDA where there is one), "cpu", "cuda:1" …
-        word_vectors: folder with dictionary.txt and utable.npy; "" takes word_vectors under
-            ``data_root``, else those that the model was trained with.
+        word_vectors: folder with dictionary.txt and utable.npy; "" takes those that the model
+            was trained with, else word_vectors under ``data_root``.
         data_root: folder of the data sets; ``None`` is $DSVE_DATA, or data.
         image_size: side of the square to which images are squeezed, in pixels; ``None`` is 400,
             or 128 for a model trained on the toy set.

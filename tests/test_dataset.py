@@ -85,7 +85,7 @@ def test_images_come_in_order_with_their_sizes_and_failures(toy_root, tmp_path):
     assert [failure.index for failure in batches[0].failures] == [1]
 
 
-def test_word_vectors_are_those_chosen_else_the_data_roots_else_those_recorded(
+def test_word_vectors_are_those_chosen_else_those_of_training_else_the_data_roots(
     toy_root, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DSVE_DATA", str(toy_root))
@@ -93,6 +93,10 @@ def test_word_vectors_are_those_chosen_else_the_data_roots_else_those_recorded(
     assert find_word_vectors("", toy, "/not/used").folder == toy.word_vectors
     assert find_word_vectors("glove", elsewhere).folder == toy.word_vectors
     assert find_word_vectors("", elsewhere, "glove").folder == toy.word_vectors
+    other = DataPaths(tmp_path / "other")
+    other.word_vectors.mkdir(parents=True)  # of another dimension, say
+    assert find_word_vectors("", other, "glove").folder == toy.word_vectors
+    assert find_word_vectors("", other, str(toy.word_vectors)).folder == toy.word_vectors
     assert find_word_vectors(str(toy.word_vectors), elsewhere).folder == toy.word_vectors
     with pytest.raises(FileNotFoundError, match="no word vectors"):
         find_word_vectors("", elsewhere)
