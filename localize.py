@@ -37,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=PUBLISHED_SIZE, masks=True),
+            localization_options(components=180, image_size=PUBLISHED_SIZE, threshold=0.7),
             common_options(),
         ],
     )

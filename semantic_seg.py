@@ -63,7 +63,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=10, image_size=IMAGE_SIZE, masks=True),
+            localization_options(components=10, image_size=IMAGE_SIZE, threshold=0.45),
             common_options(),
         ],
     )

@@ -89,14 +89,15 @@ def model_options(batch_size: int, texts: bool = True) -> argparse.ArgumentParse
 
 
 def localization_options(
-    components: int, image_size: int, masks: bool = False
+    components: int, image_size: int, threshold: float | None = None
 ) -> argparse.ArgumentParser:
     """Parent parser of the scripts that compute heat maps.
 
     Args:
         components: default of the option.
         image_size: default of the option, in pixels, for all but toy scenes.
-        masks: True where heat maps are cut at a threshold.
+        threshold: default of the share of a heat map's range at which it is cut; ``None`` leaves
+            the option out.
     """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("heat maps")
@@ -113,13 +114,13 @@ def localization_options(
         help="side of the square that images are squeezed to, in pixels "
         f"(default: {image_size}, toy: {TOY_IMAGE_SIZE})",
     )
-    if masks:
+    if threshold is not None:
         group.add_argument(
             "-ct",
             "--threshold",
             "--ctresh",
             type=share,
-            default=0.45,
+            default=threshold,
             help="share of a heat map's range above which a pixel is in the mask, 0 to 1 "
             "(default: %(default)s)",
         )
