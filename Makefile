@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MODEL := runs/toy/best.pt
 TOY := $(or $(DSVE_DATA),data)/toy
-SCENE := $(TOY)/coco/images/val2014/COCO_val2014_000000004288.jpg
+SCENE := $(TOY)/coco/images/val2014/COCO_val2014_000000004255.jpg
 
 # Threads that wait without spinning: as fast on an idle machine, twice as fast on a busy one.
 export OMP_WAIT_POLICY := PASSIVE
@@ -15,7 +15,7 @@ demo: .venv/installed
 	$(BIN)/python eval_retrieval.py -p $(MODEL) --dataset toy -te
 	$(BIN)/python pointing_game.py -p $(MODEL) --dataset toy
 	$(BIN)/python semantic_seg.py -p $(MODEL) --dataset toy --split test
-	$(BIN)/python localize.py -p $(MODEL) -i $(SCENE) -t "a burger" "a plane" "a flower" -o out
+	$(BIN)/python localize.py -p $(MODEL) -i $(SCENE) -t "a burger" "a mushroom" "a spaceship" -o out
 	$(BIN)/python image_features_extraction.py -p $(MODEL) -d $(TOY)/visual_genome/VG_100K* \
 		-o out/images.npz --force
 	$(BIN)/python text_features_extraction.py -p $(MODEL) -d $(TOY)/captions_test.txt \
