@@ -141,7 +141,7 @@ def score_images(
         threshold: share of a heat map's range above which a pixel is in the mask.
     """
     confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
-    ious, left_out, count = [torch.empty(0, 3)], [], 0
+    ious, left_out, count = [], [], 0  # ious as numbers: small tensors would scatter the memory
     for batch in batches:
         for failure in batch.failures:
             logger.warning("left out: %s", failure.reason)
@@ -153,13 +153,13 @@ def score_images(
             confidences[count] = similarities[place]
             rows += [count] * len(categories)
             columns += categories
-            ious.append(overlaps)
+            ious += overlaps.tolist()
             count += 1
     return Scores(
         confidences[:count],
         torch.tensor(rows, dtype=torch.long),
         torch.tensor(columns, dtype=torch.long),
-        torch.cat(ious),
+        torch.tensor(ious).view(-1, 3),
         left_out,
     )
 
@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    images, names = read_instances(paths, crowds=not args.no_crowd)
+    images, names = read_instances(paths, crowds=True)
     if args.split:
         chosen = {image.image_id for image in read_captions(paths, (args.split,))}
         images = [image for image in images if image.image_id in chosen]

@@ -40,10 +40,12 @@ def make_inputs(folder: Path) -> None:
 def measure(folder: Path, count: int, suffix: str, workers: int) -> tuple[float, float, float]:
     """Extract in a process of its own: peak MB of it, of its largest worker, and seconds."""
     code = (
-        "import resource, sys, image_features_extraction as script\n"
+        "import pathlib, re, resource, sys, image_features_extraction as script\n"
         "script.main(script.get_parser().parse_args(sys.argv[1:]))\n"
-        "for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):\n"
-        "    print('peak', resource.getrusage(who).ru_maxrss)\n"
+        # Not resource.getrusage, whose peak of a process begins with that of its parent.
+        "status = pathlib.Path('/proc/self/status').read_text()\n"
+        "print('peak', re.search(r'VmHWM:\\s+(\\d+)', status)[1])\n"
+        "print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
     )
     command = [sys.executable, "-c", code, "-p", folder / "model.pt", "-d", folder / f"{count}.txt"]
     command += ["-o", folder / f"{count}{suffix}", "--image-size", "64", "-bs", "32"]
