@@ -11,12 +11,13 @@ from typing import Any
 
 from misc.annotations import read_captions
 from misc.cli import common_options, model_options, positive, run, write_json
-from misc.config import DATASETS, TOY_IMAGE_SIZE
+from misc.config import DATASETS, TOY_IMAGE_SIZE, evaluation_size
 from misc.dataset import data_paths
 from misc.encode import encode_pairs, load_with_words
 from misc.evaluation import format_metrics, retrieval_metrics
 from misc.runtime import select_device
 
+IMAGE_SIZE = 400
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
 
 
@@ -43,7 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--image-size",
         type=positive,
-        help="side of the square that images are squeezed to, in pixels (default: 400, "
+        help=f"side of the square that images are squeezed to, in pixels (default: {IMAGE_SIZE}, "
         f"toy: {TOY_IMAGE_SIZE})",
     )
     parser.add_argument(
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         model,
         images,
         word_vectors,
-        args.image_size or (TOY_IMAGE_SIZE if args.dataset == "toy" else 400),
+        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
         args.batch_size,
         workers=args.workers,
         precision=args.precision,

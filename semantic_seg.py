@@ -193,7 +193,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    images, names = read_instances(paths, crowds=True)
+    images, names = read_instances(paths, crowds=not args.no_crowd)
     if args.split:
         chosen = {image.image_id for image in read_captions(paths, (args.split,))}
         images = [image for image in images if image.image_id in chosen]
