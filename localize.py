@@ -51,6 +51,9 @@ def get_parser() -> argparse.ArgumentParser:
         help=f"images ({' '.join(IMAGE_SUFFIXES)}), or folders of them",
     )
     parser.add_argument(
+        "-r", "--recursive", action="store_true", help="look into folders of folders, too"
+    )
+    parser.add_argument(
         "-t", "--texts", nargs="+", required=True, metavar="PHRASE", help="what to look for"
     )
     parser.add_argument(
@@ -130,7 +133,7 @@ def write_outputs(
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
     device = select_device(args.device)
-    images = find_images(args.images, recursive=False)
+    images = find_images(args.images, args.recursive)
     checkpoint = read_checkpoint(args.path)
     model, word_vectors = build_with_words(
         checkpoint, args.path, device, DataPaths(args.data_root), args.word_vectors

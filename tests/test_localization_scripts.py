@@ -369,12 +369,24 @@ def picture(file, size=(90, 60), orientation=None):
 
 def test_localize_writes_a_picture_and_raw_heat_maps_an_image(checkpoint, toy_root, tmp_path):
     upright = picture(tmp_path / "photo.jpg")
-    folder = tmp_path / "more"
-    folder.mkdir()
+    folder = tmp_path / "folders" / "more"
+    folder.mkdir(parents=True)
     picture(folder / "photo.png")
     turned = picture(folder / "turned.jpg", orientation=6)
     out = tmp_path / "out"
-    options = ["-i", upright, folder, "-t", "a burger", "beans", "-o", out, "--boxes", "--npz"]
+    options = [
+        "-i",
+        upright,
+        folder.parent,
+        "-r",
+        "-t",
+        "a burger",
+        "beans",
+        "-o",
+        out,
+        "--boxes",
+        "--npz",
+    ]
     results = run(localize, checkpoint, toy_root, *options)
     names = ["photo", "photo-2", "turned"]
     assert sorted(file.name for file in out.iterdir()) == sorted(
