@@ -70,7 +70,8 @@ def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedIm
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not in Karpathy's format or has no image in these splits.
+        ValueError: if it is not in Karpathy's format, has no image in these splits, or one of
+            their captions has no word; hours of encoding would end there.
     """
     file = paths.existing(paths.split_file)
     with _format_of(file, "Karpathy's splits"):
@@ -90,6 +91,13 @@ def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedIm
         raise ValueError(
             f"{file} has no image in {' or '.join(splits)}; it has {present or 'none'}"
         )
+    for image in images:
+        for caption in image.captions:
+            if not caption.strip():
+                raise ValueError(
+                    f"{file}: the caption {caption!r} of image {image.image_id} "
+                    f"({image.path.name}) has no word; take it out"
+                )
     return images
 
 

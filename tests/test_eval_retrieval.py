@@ -105,6 +105,16 @@ def test_a_split_without_images_is_an_error_that_lists_those_there_are(toy_root)
         read_captions(data_paths(toy_root, "toy"), ("restval",))
 
 
+def test_a_caption_without_words_is_named_before_anything_is_encoded(tmp_path):
+    paths = DataPaths(tmp_path)
+    paths.split_file.parent.mkdir()
+    sentences = [{"raw": "a dog"}, {"raw": " "}]
+    entry = {"imgid": 7, "filename": "a.jpg", "split": "val", "sentences": sentences}
+    paths.split_file.write_text(json.dumps({"images": [entry]}))
+    with pytest.raises(ValueError, match=r"the caption ' ' of image 7 \(a\.jpg\) has no word"):
+        read_captions(paths, ("val",))
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"images": [{"split": "val"}]}', "[1]"])
 def test_a_split_file_of_another_kind_is_an_error_that_names_it(tmp_path, content):
     paths = DataPaths(tmp_path)
