@@ -53,6 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print the table and return the metrics."""
+    from misc.acceleration import accelerate
     from misc.annotations import read_captions
     from misc.dataset import data_paths
     from misc.encode import encode_pairs, load_with_words
@@ -63,6 +64,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     paths = data_paths(args.data_root, args.dataset)
     images = read_captions(paths, (args.split,))
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    model = accelerate(model, args.precision, args.compile)
     image_embeddings, caption_embeddings, caption_image = encode_pairs(
         model,
         images,
@@ -70,7 +72,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         args.image_size or evaluation_size(args.dataset),
         args.batch_size,
         workers=args.workers,
-        precision=args.precision,
         first_sentence=args.first_sentence,
     )
     embeddings = image_embeddings, caption_embeddings, caption_image

@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
         parents=[
             model_options(batch_size=32, texts=False),
             output_options("image_embeddings.npz"),
-            common_options(),
+            common_options(precision="auto"),
         ],
     )
     parser.add_argument(
@@ -52,9 +52,10 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
+    from misc.acceleration import accelerate_for
     from misc.checkpoint import build_model, read_checkpoint
     from misc.embeddings import check_output
-    from misc.encode import embed_image_files
+    from misc.encode import embed_image_files, embed_sample
     from misc.extraction import extract
     from misc.runtime import select_device
 
@@ -63,14 +64,20 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     names = [str(image) for image in images]
     check_output(args.output, args.force, names)
     checkpoint = read_checkpoint(args.path)
-    model = build_model(checkpoint, args.path).to(device)
+    image_size = args.image_size or checkpoint.image_size
+    model = accelerate_for(
+        len(images),
+        build_model(checkpoint, args.path).to(device),
+        args.precision,
+        args.compile,
+        lambda model: embed_sample(model, images, image_size),
+    )
     batches = embed_image_files(
         model,
         images,
-        args.image_size or checkpoint.image_size,
+        image_size,
         args.batch_size,
         workers=args.workers,
-        precision=args.precision,
     )
     return extract(args, names, batches, model.config.embedding_dim)
 

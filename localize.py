@@ -69,9 +69,10 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
+    from misc.acceleration import accelerate
     from misc.checkpoint import read_checkpoint
     from misc.encode import build_with_words, encode_texts, map_image_files
-    from misc.localization import heat_maps
+    from misc.localization import kernel_heat_maps
     from misc.panels import output_names, write_outputs
     from misc.runtime import select_device
 
@@ -81,20 +82,20 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     model, word_vectors = build_with_words(
         checkpoint, args.path, device, DataPaths(args.data_root), args.word_vectors
     )
+    model = accelerate(model, args.precision, args.compile)
     texts = encode_texts(
         model,
         args.texts,
         word_vectors,
-        precision=args.precision,
         first_sentence=args.first_sentence,
-    ).to(device)
+    )
+    kernels = model.localization_kernels(texts.to(device), args.components)
     batches = map_image_files(
         model,
         images,
         args.image_size or checkpoint.image_size,
         args.batch_size,
         workers=min(args.workers, len(images) // args.batch_size),
-        precision=args.precision,
     )
     names, written, left_out = output_names(images), [], []
     for indices, _, maps, failures in batches:
@@ -102,7 +103,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         for failure in failures:
             logger.warning("left out: %s", failure.reason)
         for index, image_maps in zip(indices, maps, strict=True):
-            heat = heat_maps(image_maps, texts, args.components).cpu()
+            heat = kernel_heat_maps(image_maps, kernels).cpu()
             options = args.threshold, args.boxes, args.npz, args.output / names[index]
             written.append(write_outputs(images[index], args.texts, heat, *options))
             print(written[-1]["file"])  # noqa: T201

@@ -105,6 +105,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """Play the game, print the table and return the results."""
     import torch
 
+    from misc.acceleration import accelerate
     from misc.dataset import data_paths
     from misc.encode import encode_texts, load_with_words, map_image_files
     from misc.localization import large_boxes
@@ -116,6 +117,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     if args.visual_genome:
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    model = accelerate(model, args.precision, args.compile)
     images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
     readable = [image for image in images if image.path]
     batches = map_image_files(
@@ -124,19 +126,21 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
         args.batch_size,
         workers=args.workers,
-        precision=args.precision,
     )
     embed = functools.partial(
         encode_texts,
         model,
         word_vectors=word_vectors,
-        precision=args.precision,
         first_sentence=args.first_sentence,
         quiet=True,
     )
+
+    def kernels(phrases: list[str]) -> torch.Tensor:
+        return model.localization_kernels(embed(phrases).to(device), args.components)
+
     hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
     unreadable, missing = [], [image for image in images if not image.path]
-    for image, image_hits in score_images(readable, batches, embed, args.components):
+    for image, image_hits in score_images(readable, batches, kernels):
         if image_hits is None:
             unreadable.append(image.image_id)
             continue

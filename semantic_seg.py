@@ -94,6 +94,7 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Score the masks, print the table and return the results."""
+    from misc.acceleration import accelerate
     from misc.annotations import read_captions, read_instances
     from misc.dataset import data_paths
     from misc.encode import encode_texts, load_with_words, map_image_files
@@ -105,6 +106,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    model = accelerate(model, args.precision, args.compile)
     images, names = read_instances(paths, crowds=not args.no_crowd)
     if args.split:
         chosen = {image.image_id for image in read_captions(paths, (args.split,))}
@@ -114,18 +116,17 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         model,
         [args.prompt.replace("{name}", name) for name in names],
         word_vectors,
-        precision=args.precision,
         first_sentence=args.first_sentence,
-    )
+    ).to(device)
+    kernels = model.localization_kernels(texts, args.components)
     batches = map_image_files(
         model,
         [image.path for image in images],
         args.image_size or evaluation_size(args.dataset),
         args.batch_size,
         workers=args.workers,
-        precision=args.precision,
     )
-    scores = score_images(images, batches, texts.to(device), args.components, args.threshold)
+    scores = score_images(images, batches, texts, kernels, args.threshold)
     ours, published, whole = scores.ious.unbind(dim=1)
     present = set(scores.categories.tolist())
     results: dict[str, Any] = {

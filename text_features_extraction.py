@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
         parents=[
             model_options(batch_size=256),
             output_options("text_embeddings.npz"),
-            common_options(),
+            common_options(precision="auto"),
         ],
     )
     parser.add_argument(
@@ -61,8 +61,9 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
+    from misc.acceleration import accelerate_for
     from misc.embeddings import check_output
-    from misc.encode import load_with_words
+    from misc.encode import encode_texts, load_with_words
     from misc.extraction import embed_lines, extract
     from misc.runtime import select_device
 
@@ -72,9 +73,17 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     model, word_vectors = load_with_words(
         args.path, device, DataPaths(args.data_root), args.word_vectors
     )
-    batches = embed_lines(
-        model, lines, word_vectors, args.batch_size, args.precision, args.first_sentence
+    sample = [line for line in lines if line.strip()][:256]
+    model = accelerate_for(
+        len(lines),
+        model,
+        args.precision,
+        args.compile,
+        lambda model: encode_texts(
+            model, [t for t in lines if t.strip()][:256], word_vectors, quiet=True
+        ),
     )
+    batches = embed_lines(model, lines, word_vectors, args.batch_size, args.first_sentence)
     return extract(args, lines, batches, model.config.embedding_dim)
 
 

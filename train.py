@@ -24,7 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common_options(precision=False)],
+        parents=[common_options(precision=None)],
     )
     parser.add_argument(
         "--preset",
@@ -54,6 +54,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
     from torch.utils.tensorboard import SummaryWriter
 
+    from misc.acceleration import accelerate
     from misc.annotations import read_captions
     from misc.dataset import PairDataset, data_paths, find_word_vectors
     from misc.encode import encode_pairs
@@ -86,13 +87,12 @@ def main(args: argparse.Namespace) -> dict[str, float]:
                 training.save("last.pt")
                 break
             embeddings = encode_pairs(
-                training.model.eval(),
+                accelerate(training.model, config.precision),
                 validation_images,
                 word_vectors,
                 config.image_size,
                 config.batch_size,
                 workers=args.workers,
-                precision=config.precision,
             )
             finish_epoch(training, retrieval_metrics(*embeddings), log)
     if stop:

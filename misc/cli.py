@@ -10,19 +10,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from misc.config import PRECISIONS, TOY_IMAGE_SIZE, default_data_root
+from misc.config import TOY_IMAGE_SIZE, default_data_root
 from misc.files import replacing
+from misc.memory import keep_freed_memory
 
+SHORT_NAMES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}  # of precisions
 LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out
 
 logger = logging.getLogger(__name__)
 
 
-def common_options(precision: bool = True) -> argparse.ArgumentParser:
+def common_options(precision: str | None = "float32") -> argparse.ArgumentParser:
     """Parent parser of every script: device, data root, workers, precision and JSON.
 
     Args:
-        precision: False where the script has the option from elsewhere.
+        precision: default of the option; ``None`` leaves it out, for a script that has it from
+            elsewhere.
     """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("where and how to run")
@@ -41,9 +44,16 @@ def common_options(precision: bool = True) -> argparse.ArgumentParser:
     if precision:
         group.add_argument(
             "--precision",
-            choices=PRECISIONS,
-            default="float32",
-            help="of matrix products and convolutions (default: %(default)s)",
+            type=precision_name,
+            default=precision,
+            metavar="{auto,fp32,bf16}",
+            help="of matrix products and convolutions; auto is bf16 for large sets on hardware "
+            f"that is fast with it, if a sample stays the same (default: {SHORT_NAMES[precision]})",
+        )
+        group.add_argument(
+            "--compile",
+            action="store_true",
+            help="compile the image path with torch.compile, where there is a compiler",
         )
     group.add_argument(
         "--json", type=Path, metavar="FILE", help="write the results to this file, as JSON"
@@ -159,6 +169,14 @@ def output_options(default: str) -> argparse.ArgumentParser:
     return parser
 
 
+def precision_name(text: str) -> str:
+    """Parse a precision, for argparse: a short name, or torch's name of the type."""
+    for name, short in SHORT_NAMES.items():
+        if text in (name, short):
+            return name
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SHORT_NAMES.values())}")
+
+
 def positive(text: str) -> int:
     """Parse a whole number above 0, for argparse."""
     number = int(text)
@@ -183,13 +201,14 @@ def add_settings(parser: argparse.ArgumentParser, title: str, config_class: type
     group = parser.add_argument_group(title)
     for field in dataclasses.fields(config_class):
         boolean = field.type is bool
+        parse = precision_name if field.name == "precision" else field.type
         group.add_argument(
             f"--{field.name.replace('_', '-')}",
             *field.metadata["flags"],
             dest=field.name,
             default=argparse.SUPPRESS,
             help=field.metadata["help"],
-            **({"action": argparse.BooleanOptionalAction} if boolean else {"type": field.type}),
+            **({"action": argparse.BooleanOptionalAction} if boolean else {"type": parse}),
             **({} if boolean else {"metavar": field.type.__name__.upper()}),
         )
 
@@ -229,6 +248,7 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
     Results that say that something was ``left_out`` make the exit status ``LEFT_OUT_STATUS``.
     """
     configure_logging()
+    keep_freed_memory()
     args = parser.parse_args()
     try:
         results = main(args)

@@ -159,7 +159,7 @@ class TrainConfig:
         "frozen",
         "batch norms of frozen layers: frozen, or train (the statistics drift, as in 2018)",
     )
-    precision: str = setting("float32", "float32, or bfloat16 for matrix products and convolutions")
+    precision: str = setting("float32", "fp32, or bf16 for matrix products and convolutions")
 
     def rate(self, epoch: float) -> float:
         """Learning rate at an epoch; fractions count in the one-cycle schedule only."""

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from misc.acceleration import accelerate
 from misc.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths, default_data_root
 from misc.dataset import find_word_vectors
@@ -53,7 +54,7 @@ class Embedder:
     ) -> None:
         self.device = select_device(device)
         checkpoint = read_checkpoint(path)
-        self.model = build_model(checkpoint, path).to(self.device)
+        self.model = accelerate(build_model(checkpoint, path).to(self.device))
         self.image_size = image_size or checkpoint.image_size
         self.batch_size = batch_size
         self._open_word_vectors = functools.partial(

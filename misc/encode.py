@@ -13,7 +13,6 @@ from misc.annotations import CaptionedImage
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
-from misc.runtime import autocast
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
@@ -60,7 +59,7 @@ class MappedBatch(NamedTuple):
 
     indices: list[int]  # places of the images in the list of files
     embeddings: Tensor  # (B, D), unit rows
-    maps: Tensor  # (B, D, h, w), projected
+    maps: Tensor  # (B, D, h, w), not projected
     failures: list[Failure]  # files that could not be read
 
 
@@ -71,7 +70,6 @@ def _each_batch(
     image_size: int,
     batch_size: int,
     workers: int,
-    precision: str,
 ) -> Iterator[tuple[ImageBatch, Any]]:
     """Compute something of image files batch by batch; ``None`` where no file could be read."""
     device = next(model.parameters()).device
@@ -82,9 +80,7 @@ def _each_batch(
             if not batch.indices:
                 yield batch, None
                 continue
-            with autocast(device, precision):
-                computed = compute(batch.images.to(device, non_blocking=True))
-            yield batch, computed
+            yield batch, compute(batch.images.to(device, non_blocking=True))
 
 
 @torch.inference_mode()
@@ -94,7 +90,6 @@ def embed_image_files(
     image_size: int,
     batch_size: int,
     workers: int = 0,
-    precision: str = "float32",
 ) -> Iterator[tuple[list[int], Tensor, list[Failure]]]:
     """Embed image files batch by batch, each once; memory does not grow with their number.
 
@@ -104,17 +99,24 @@ def embed_image_files(
         image_size: side of the square that images are squeezed to, in pixels.
         batch_size: images in a batch.
         workers: processes that read images; 0 reads them in this one.
-        precision: "float32" or "bfloat16".
 
     Yields:
         The places of a batch's images in ``paths``, their embeddings (B, D) on the CPU, and the
         files of the batch that could not be read.
     """
-    options = image_size, batch_size, workers, precision
+    options = image_size, batch_size, workers
     for batch, embeddings in _each_batch(model, model.encode_image, paths, *options):
         if embeddings is None:
             embeddings = torch.empty(0, model.config.embedding_dim)
-        yield batch.indices, embeddings.float().cpu(), batch.failures
+        yield batch.indices, embeddings.cpu(), batch.failures
+
+
+def embed_sample(
+    model: JointEmbedding, paths: Sequence[Path], image_size: int, count: int = 16
+) -> Tensor:
+    """Embed a few image files, spread over the list: (S, D); those that can be read, maybe none."""
+    sample = paths[:: max(1, len(paths) // count)][:count]
+    return torch.cat([rows for _, rows, _ in embed_image_files(model, sample, image_size, count)])
 
 
 @torch.inference_mode()
@@ -124,14 +126,13 @@ def map_image_files(
     image_size: int,
     batch_size: int,
     workers: int = 0,
-    precision: str = "float32",
 ) -> Iterator[MappedBatch]:
-    """Embed image files and compute their projected maps; arguments as for ``embed_image_files``.
+    """Embed image files and keep their maps G; arguments as for ``embed_image_files``.
 
     Raises:
         ValueError: if maps are not finite; the file is named.
     """
-    options = image_size, batch_size, workers, precision
+    options = image_size, batch_size, workers
     for batch, computed in _each_batch(model, model.encode_image_with_maps, paths, *options):
         if computed is None:
             nothing = torch.empty(0, model.config.embedding_dim)
@@ -150,7 +151,7 @@ def encode_images(
     paths: Sequence[Path],
     image_size: int,
     batch_size: int,
-    **options: int | str,
+    **options: int,
 ) -> tuple[Tensor, Tensor, list[Failure]]:
     """Embed image files and keep all embeddings; arguments as for ``embed_image_files``.
 
@@ -185,7 +186,6 @@ def encode_texts(
     texts: Sequence[str],
     word_vectors: WordVectors,
     batch_size: int = 256,
-    precision: str = "float32",
     first_sentence: bool = False,
     quiet: bool = False,
 ) -> Tensor:
@@ -205,8 +205,7 @@ def encode_texts(
         words += sum(len(text) for text in rows)
         unknown += sum(int((text == word_vectors.unknown).sum()) for text in rows)
         vectors, lengths = word_vectors.batch(rows)
-        with autocast(device, precision):
-            encoded = model.encode_text(vectors.to(device), lengths.to(device)).float().cpu()
+        encoded = model.encode_text(vectors.to(device), lengths).cpu()
         for text, finite in zip(batch, encoded.isfinite().all(dim=1).tolist(), strict=True):
             if not finite:
                 raise ValueError(f"the embedding of the text {text!r} is not finite")
@@ -223,7 +222,6 @@ def encode_pairs(
     image_size: int,
     batch_size: int,
     workers: int = 0,
-    precision: str = "float32",
     first_sentence: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Embed images, each once, and their captions; those of unreadable images are left out.
@@ -241,12 +239,9 @@ def encode_pairs(
         image_size,
         batch_size,
         workers=workers,
-        precision=precision,
     )
     read = [images[index].captions for index in kept.tolist()]
     captions = [caption for group in read for caption in group]
     counts = torch.tensor([len(group) for group in read])
-    caption_embeddings = encode_texts(
-        model, captions, word_vectors, precision=precision, first_sentence=first_sentence
-    )
+    caption_embeddings = encode_texts(model, captions, word_vectors, first_sentence=first_sentence)
     return embeddings, caption_embeddings, torch.arange(len(read)).repeat_interleave(counts)

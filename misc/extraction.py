@@ -15,7 +15,6 @@ from misc.cli import write_json
 from misc.dataset import Failure
 from misc.embeddings import EmbeddingsWriter, check_output, writing
 from misc.files import replacing
-from misc.runtime import autocast
 from misc.text import WordVectors
 from models.joint_embedding import JointEmbedding
 
@@ -96,7 +95,6 @@ def embed_lines(
     lines: Sequence[str],
     word_vectors: WordVectors,
     batch_size: int,
-    precision: str = "float32",
     first_sentence: bool = False,
 ) -> Iterator[Batch]:
     """Embed texts batch by batch; one without a word becomes a failure.
@@ -120,9 +118,7 @@ def embed_lines(
                 yield [], torch.empty(0, model.config.embedding_dim), failures
                 continue
             vectors, lengths = word_vectors.batch(list(rows.values()))
-            with autocast(device, precision):
-                embeddings = model.encode_text(vectors.to(device), lengths.to(device))
-            yield list(rows), embeddings.float().cpu(), failures
+            yield list(rows), model.encode_text(vectors.to(device), lengths).cpu(), failures
     logger.info(
         "%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / (words or 1)
     )

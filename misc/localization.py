@@ -43,6 +43,17 @@ def heat_maps(maps: Tensor, texts: Tensor, num_components: int) -> Tensor:
     return product.view(len(texts), *maps.shape[1:])
 
 
+def kernel_heat_maps(maps: Tensor, kernels: Tensor) -> Tensor:
+    """Compute heat maps (M, h, w), float32, of an image's maps G (D, h, w), not projected.
+
+    Args:
+        maps: (D, h, w).
+        kernels: (M, D), the texts', from ``JointEmbedding.localization_kernels``.
+    """
+    product = kernels @ maps.flatten(1).float()  # (M, h*w)
+    return product.view(len(kernels), *maps.shape[1:])
+
+
 def peaks(heat_maps: Tensor, image_size: tuple[int, int], corner: bool = False) -> Tensor:
     """Find the highest cell of each heat map, as a point of the original image.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from misc.annotations import RegionImage, read_captions, read_coco_ids, read_regions
 from misc.config import DataPaths
 from misc.encode import MappedBatch
-from misc.localization import heat_maps, peaks, points_in_boxes
+from misc.localization import kernel_heat_maps, peaks, points_in_boxes
 
 # What is scored, in the order of the columns of the hits.
 POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
@@ -26,19 +26,16 @@ def chosen_images(paths: DataPaths, rest_val: bool, all_images: bool) -> list[Re
     return read_regions(paths, read_coco_ids(paths))
 
 
-def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_components: int) -> Tensor:
+def score_regions(image: RegionImage, heat: Tensor) -> Tensor:
     """Say what hits the boxes of an image.
 
     Args:
         image: with R regions.
-        maps: (D, h, w), its projected maps.
-        texts: (S, D), the embeddings of its phrases that are not blank.
-        num_components: how many components of a text count.
+        heat: (S, h, w), the heat maps of its phrases that are not blank.
 
     Returns:
         (R, 3), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
     """
-    heat = heat_maps(maps, texts, num_components).cpu()
     spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
     hits = torch.zeros(len(image.boxes), len(POINTS), dtype=torch.bool)
     for column, corner in enumerate((False, True)):
@@ -52,16 +49,14 @@ def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_component
 def score_images(
     images: Sequence[RegionImage],
     batches: Iterable[MappedBatch],
-    embed: Callable[[list[str]], Tensor],
-    num_components: int,
+    kernels: Callable[[list[str]], Tensor],
 ) -> Iterator[tuple[RegionImage, Tensor | None]]:
     """Score image by image; their maps live only as long as their batch.
 
     Args:
         images: all of them.
         batches: maps of all images.
-        embed: turns M texts into embeddings (M, D).
-        num_components: how many components of a text count.
+        kernels: turns M texts into localisation kernels (M, D).
 
     Yields:
         An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
@@ -71,10 +66,11 @@ def score_images(
             logger.warning("left out: %s", failure.reason)
             yield images[failure.index], None
         phrases = [spoken_phrases(images[index]) for index in indices]
-        texts = embed([text for group in phrases for text in group]).to(maps.device)
-        groups = texts.split([len(group) for group in phrases])
+        weights = kernels([text for group in phrases for text in group])
+        groups = weights.split([len(group) for group in phrases])
         for index, image_maps, group in zip(indices, maps, groups, strict=True):
-            yield images[index], score_regions(images[index], image_maps, group, num_components)
+            heat = kernel_heat_maps(image_maps, group).cpu()
+            yield images[index], score_regions(images[index], heat)
 
 
 def spoken_phrases(image: RegionImage) -> list[str]:

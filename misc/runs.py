@@ -103,7 +103,7 @@ def start_or_resume(
 ) -> Run:
     """Build the run, from its last checkpoint if there is one."""
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
-    model.to(device)
+    model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
     progress = Progress()
     if checkpoint:

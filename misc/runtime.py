@@ -27,8 +27,24 @@ def select_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name} cannot be used here ({reason}); try auto") from error
+    if device.type == "cpu":
+        use_fast_products()
     logger.info("device: %s", device)
     return device
+
+
+def use_fast_products() -> None:
+    """Let oneDNN compute float32 matrix products on the CPU, if they stay as accurate.
+
+    Its kernels can be twice as fast as those of torch's default. The setting allows it to round to
+    bfloat16 inside, which it does only on chips with units for that; so a product is checked.
+    """
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    generator = torch.Generator().manual_seed(0)
+    left, right = torch.randn(2, 512, 512, generator=generator)
+    exact = left.double() @ right.double()
+    if (left @ right - exact).abs().max() > 1e-5 * exact.abs().max():
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -11,8 +11,8 @@ from misc.annotations import InstanceImage, category_masks
 from misc.encode import MappedBatch
 from misc.localization import (
     PUBLISHED_SIDE,
-    heat_maps,
     intersection_over_union,
+    kernel_heat_maps,
     masks,
     resize_nearest,
 )
@@ -58,7 +58,7 @@ def score_images(
     images: list[InstanceImage],
     batches: Iterable[MappedBatch],
     texts: Tensor,
-    num_components: int,
+    kernels: Tensor,
     threshold: float,
 ) -> Scores:
     """Score image by image; of each, only numbers are kept.
@@ -67,7 +67,7 @@ def score_images(
         images: all of them.
         batches: embeddings and maps of all images.
         texts: (C, D), embeddings of the categories' prompts.
-        num_components: how many components of a text count.
+        kernels: (C, D), their localisation kernels.
         threshold: share of a heat map's range above which a pixel is in the mask.
     """
     confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
@@ -76,9 +76,9 @@ def score_images(
         for failure in batch.failures:
             logger.warning("left out: %s", failure.reason)
             left_out.append(images[failure.index].image_id)
-        similarities = (batch.embeddings @ texts.T).cpu()  # (B, C)
+        similarities = (batch.embeddings.float() @ texts.T).cpu()  # (B, C)
         for place, index in enumerate(batch.indices):
-            heat = heat_maps(batch.maps[place], texts, num_components).cpu()
+            heat = kernel_heat_maps(batch.maps[place], kernels).cpu()
             categories, overlaps = score_pairs(images[index], heat, threshold)
             confidences[count] = similarities[place]
             rows += [count] * len(categories)

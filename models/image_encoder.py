@@ -60,7 +60,8 @@ class ImageEncoder(nn.Module):
 
     def unprojected_maps(self, images: Tensor) -> Tensor:
         """Compute the activation maps G of images: (B, 3, H, W) -> (B, D, h, w)."""
-        images = images.contiguous(memory_format=torch.channels_last)
+        dtype = self.convolution.weight.dtype
+        images = images.to(dtype, memory_format=torch.channels_last)
         return self.convolution(self.trunk(images))
 
     def activation_maps(self, images: Tensor) -> Tensor:
@@ -68,7 +69,8 @@ class ImageEncoder(nn.Module):
 
         The affine layer is applied at every location, without its bias.
         """
-        return self._project(self.unprojected_maps(images))
+        maps = self.unprojected_maps(images)
+        return F.conv2d(maps, self.projection.weight[:, :, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images (B, 3, H, W), normalised, as unit rows (B, D) (Eq. 1).
@@ -80,17 +82,14 @@ class ImageEncoder(nn.Module):
         return self._embed(self.unprojected_maps(images))
 
     def embed_with_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Do what ``forward`` and ``activation_maps`` do, in one pass: (B, D), (B, D, h, w)."""
+        """Embed images and keep their maps G, in one pass: (B, D), (B, D, h, w)."""
         self._check_size(images)
         maps = self.unprojected_maps(images)
-        return self._embed(maps), self._project(maps)
+        return self._embed(maps), maps
 
     def _embed(self, maps: Tensor) -> Tensor:
         features = self.pool(maps)  # (B, D)
         return F.normalize(self.projection(self.dropout(features)).float(), dim=1)
-
-    def _project(self, maps: Tensor) -> Tensor:
-        return F.conv2d(maps, self.projection.weight[:, :, None, None])
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]

@@ -1,5 +1,6 @@
 """The whole model: images and sentences in one space."""
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
@@ -48,12 +49,43 @@ class JointEmbedding(nn.Module):
         return self.image_encoder.activation_maps(images)
 
     def encode_image_with_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed images and compute their projected maps in one pass: (B, D), (B, D, h, w).
+        """Embed images and keep their maps G in one pass: (B, D), (B, D, h, w).
+
+        Heat maps need no projected ones: see ``localization_kernels``.
 
         Raises:
             ValueError: if the images are too small for the pooling.
         """
         return self.image_encoder.embed_with_maps(images)
+
+    def localization_kernels(self, texts: Tensor, num_components: int) -> Tensor:
+        """Turn texts into the weights of maps G that give their heat maps (Eq. 8 and 9).
+
+        A heat map is a sum over the largest (not the largest absolute) components u of a text
+        embedding v: sum_u |v[u]| (A G)[u] = (sum_u |v[u]| A[u]) G. So a few rows of A, added up
+        once for each text, stand for the projection of each image.
+
+        Args:
+            texts: (M, D), text embeddings.
+            num_components: how many components of a text count; 180 for pointing, 10 for masks.
+
+        Returns:
+            (M, D), float32.
+
+        Raises:
+            ValueError: if there are fewer components, or the texts have another dimension.
+        """
+        dimension = self.config.embedding_dim
+        if texts.shape[1] != dimension:
+            raise ValueError(f"{dimension} maps, but texts of {texts.shape[1]} components")
+        if not 1 <= num_components <= dimension:
+            raise ValueError(
+                f"{num_components} components of embeddings that have {dimension}; "
+                f"use --components 1 to {dimension}"
+            )
+        values, components = texts.float().topk(num_components, dim=1, sorted=False)
+        rows = self.image_encoder.projection.weight.float()
+        return F.embedding_bag(components, rows, per_sample_weights=values.abs(), mode="sum")
 
     def forward(self, images: Tensor, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Embed a batch of pairs: (image embeddings (B, D), caption embeddings (B, D))."""

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class SRUCell(nn.Module):
@@ -43,30 +44,53 @@ class SRUCell(nn.Module):
                 (1 - self.dropout) ** 0.5
             )
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Run over inputs (B, T, W) and return the hidden states (B, T, D)."""
-        product = self._mask_input(inputs) @ self.weight
-        gates = product.float().unflatten(2, (self.hidden_size, self.matrices)).unbind(3)
+    def forward(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
+        """Run over sequences that are packed step by step, the longest first.
+
+        Args:
+            inputs: (N, W), the inputs of all sequences at step 0, then of all that have a step 1 …
+            batch_sizes: how many sequences have a step 0, 1 …; N in all.
+
+        Returns:
+            The hidden states (N, D), packed alike.
+        """
+        product = self._mask_input(inputs, batch_sizes).to(self.weight.dtype) @ self.weight
+        # Matrix by matrix in memory: what is interleaved would slow down each step.
+        gates = product.float().unflatten(1, (self.hidden_size, self.matrices)).unbind(2)
+        candidates, forget, reset = (gate.contiguous() for gate in gates[:3])
         highway = gates[3] if self.matrices == 4 else inputs.float()
         forget_bias, reset_bias = self.bias.float().chunk(2)
         forget_weight, reset_weight = self.weight_c.float().chunk(2)
-        forget, reset = gates[1] + forget_bias, gates[2] + reset_bias
-        cell = torch.zeros_like(gates[0][:, 0])
+        steps = zip(
+            candidates.split(batch_sizes),
+            (forget + forget_bias).split(batch_sizes),
+            (reset + reset_bias).split(batch_sizes),
+            strict=True,
+        )
+        cell = candidates.new_zeros(batch_sizes[0], self.hidden_size)
         cells, resets = [], []
-        for candidate, f, r in zip(
-            gates[0].unbind(1), forget.unbind(1), reset.unbind(1), strict=True
-        ):
-            resets.append(torch.sigmoid(r + reset_weight * cell))
-            cell = torch.lerp(candidate, cell, torch.sigmoid(f + forget_weight * cell))
+        for candidate, f, r in steps:
+            previous = cell[: len(candidate)]
+            resets.append(torch.sigmoid(torch.addcmul(r, reset_weight, previous)))
+            cell = torch.lerp(
+                candidate, previous, torch.sigmoid(torch.addcmul(f, forget_weight, previous))
+            )
             cells.append(cell)
-        states = torch.stack(cells, dim=1)  # (B, T, D)
-        mask = F.dropout(torch.ones_like(cell), self.dropout, self.training).unsqueeze(1)
-        return torch.lerp(highway, states.tanh() * mask, torch.stack(resets, dim=1))
+        states = torch.cat(cells).tanh()
+        if self.training and self.dropout:
+            states = states * _mask(states, batch_sizes, self.dropout)
+        return torch.lerp(highway, states, torch.cat(resets))
 
-    def _mask_input(self, inputs: Tensor) -> Tensor:
+    def _mask_input(self, inputs: Tensor, batch_sizes: list[int]) -> Tensor:
         if not self.training or self.rnn_dropout == 0:
             return inputs
-        return inputs * F.dropout(torch.ones_like(inputs[:, :1]), self.rnn_dropout)
+        return inputs * _mask(inputs, batch_sizes, self.rnn_dropout)
+
+
+def _mask(values: Tensor, batch_sizes: list[int], dropout: float) -> Tensor:
+    """Dropout mask (N, D) for packed values (N, D), the same at all steps of a sequence."""
+    mask = F.dropout(torch.ones_like(values[: batch_sizes[0]]), dropout)
+    return torch.cat([mask[:size] for size in batch_sizes])
 
 
 class SRU(nn.Module):
@@ -102,16 +126,22 @@ class SRU(nn.Module):
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Run over padded sequences and return the last layer's hidden states.
 
+        Padding costs nothing: only valid steps are computed.
+
         Args:
             inputs: (B, T, W).
-            lengths: (B,) numbers of valid steps; ``None`` means that all T are valid.
+            lengths: (B,) numbers of valid steps, at least 1; ``None`` means that all T are valid.
 
         Returns:
             (B, T, D), zero at the padded steps.
         """
-        for layer in self.rnn_lst:
-            inputs = layer(inputs)
         if lengths is None:
-            return inputs
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        return inputs.masked_fill((steps >= lengths[:, None]).unsqueeze(2), 0.0)
+            lengths = torch.full((len(inputs),), inputs.shape[1])
+        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        states, batch_sizes = packed.data, packed.batch_sizes.tolist()
+        for layer in self.rnn_lst:
+            states = layer(states, batch_sizes)
+        outputs, _ = pad_packed_sequence(
+            packed._replace(data=states), batch_first=True, total_length=inputs.shape[1]
+        )
+        return outputs

@@ -32,4 +32,4 @@ class TextEncoder(nn.Module):
             raise ValueError(f"a text needs at least one word; there is none in rows {empty}")
         states = self.sru(vectors, lengths)  # (B, T, D)
         rows = torch.arange(len(states), device=states.device)
-        return F.normalize(states[rows, lengths - 1], dim=1)
+        return F.normalize(states[rows, lengths.to(states.device) - 1], dim=1)

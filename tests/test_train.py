@@ -240,7 +240,7 @@ def test_an_existing_run_is_not_overwritten(toy_root, tmp_path):
     [
         ("--batch-size 500", "120 training pairs do not fill a batch of 500"),
         ("--dataset cocoa", "--dataset cocoa: it is one of coco"),
-        ("--precision half", "--precision half: it is one of float32"),
+        ("--precision auto", "--precision auto: it is one of float32"),
         ("--epochs 0", "--epochs 0: it must be above 0"),
         ("--epochs 50", "ends after 4 epochs"),
         ("--word-dim 20", "20 dimensions, and those in .* have 50"),
