@@ -79,9 +79,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         model,
         args.precision,
         args.compile,
-        lambda model: encode_texts(
-            model, [t for t in lines if t.strip()][:256], word_vectors, quiet=True
-        ),
+        lambda model: encode_texts(model, sample, word_vectors, quiet=True),
     )
     batches = embed_lines(model, lines, word_vectors, args.batch_size, args.first_sentence)
     return extract(args, lines, batches, model.config.embedding_dim)
