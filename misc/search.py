@@ -1,6 +1,8 @@
 """Exact search in rows of embeddings."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,6 +10,23 @@ from torch import Tensor
 from misc.embeddings import load_embeddings
 
 BLOCK = 8192  # rows that are compared at once
+
+
+class Answer(NamedTuple):
+    """What a query found."""
+
+    query: str  # a text, or the path of an image
+    found: list[tuple[str, float]]  # names and their similarities, -1 to 1, the highest first
+
+
+def name_answers(
+    queries: Sequence[str], names: Sequence[str], scores: Tensor, rows: Tensor
+) -> list[Answer]:
+    """Put names to the scores (Q, top) and rows (Q, top) of a search; rows of -1 are left out."""
+    return [
+        Answer(query, [(names[row], score) for row, score in zip(*pair, strict=True) if row >= 0])
+        for query, *pair in zip(queries, rows.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 def load_gallery(path: Path, dimension: int) -> tuple[list[str], Tensor]:

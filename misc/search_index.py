@@ -16,8 +16,8 @@ import faiss
 import torch
 from torch import Tensor
 
-from misc.runtime import replacing
-from misc.search import BLOCK, nearest
+from misc.files import replacing
+from misc.search import BLOCK, check_dimension, load_gallery, nearest
 
 FEW, MANY = 10_000, 1_000_000  # rows from which lists pay off; and those from which size matters
 TRAINING_ROWS, ITERATIONS = 64, 10  # for each list; of finding the lists' centres
@@ -178,3 +178,29 @@ def _tune(index: faiss.IndexIVF, embeddings: Tensor, held: Tensor) -> float:
         recall = _measure_recall(index, embeddings, held)
     logger.info("%d of %d lists are searched", index.nprobe, index.nlist)
     return recall
+
+
+def open_index(path: Path, features: Path | None, dimension: int) -> SearchIndex:
+    """Load an index; with features, check that it was made of them, or build and save it.
+
+    Args:
+        path: the index.
+        features: a file or a folder of embeddings; ``None`` takes the index as it is.
+        dimension: D of the model that embeds the queries.
+
+    Raises:
+        FileNotFoundError: if there are neither an index nor features.
+        ValueError: if the index is broken or stale, or the dimension is another.
+    """
+    if features is None:
+        index = SearchIndex.load(path)
+        check_dimension(path, index.dimension, dimension)
+        return index
+    names, embeddings = load_gallery(features, dimension)
+    if not path.exists():
+        index = SearchIndex.build(names, embeddings)
+        index.save(path)
+        return index
+    index = SearchIndex.load(path)
+    index.check(names, embeddings)
+    return index
