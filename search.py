@@ -12,8 +12,9 @@ build an index of the features once; from then on it is enough to name the index
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import (
     common_options,
@@ -24,7 +25,12 @@ from misc.cli import (
     write_json,
 )
 from misc.config import PUBLISHED_IMAGE_SIZE, DataPaths
-from misc.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from misc.checkpoint import Checkpoint
+    from models.joint_embedding import JointEmbedding
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -83,72 +89,70 @@ def check_request(args: argparse.Namespace) -> None:
         raise ValueError(f"--open-panel {args.open_panel}: the panel is a .png file")
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Search, print what was found, maybe draw it, and return it."""
+def embed_queries(
+    args: argparse.Namespace, checkpoint: "Checkpoint"
+) -> tuple["JointEmbedding", "Tensor"]:
+    """Load the model, and embed the texts and then the image: (Q, D), unit rows."""
     import torch
 
-    from misc.checkpoint import build_model, read_checkpoint
+    from misc.checkpoint import build_model
     from misc.encode import build_with_words, encode_images, encode_texts
     from misc.runtime import select_device
-    from misc.search import load_gallery, name_answers, nearest
 
-    check_request(args)
     device = select_device(args.device)
-    checkpoint = read_checkpoint(args.path)
-    dimension = checkpoint.config.embedding_dim
-    image_size = args.image_size or checkpoint.image_size
     queries = []
     if args.texts:
         paths = DataPaths(args.data_root)
         model, words = build_with_words(checkpoint, args.path, device, paths, args.word_vectors)
         options = args.batch_size, args.precision, args.first_sentence
         queries.append(encode_texts(model, args.texts, words, *options))
-    else:  # images need no words
+    else:  # an image needs no words
         model = build_model(checkpoint, args.path).to(device)
     if args.image is not None:
+        size = args.image_size or checkpoint.image_size
         options = {"batch_size": 1, "precision": args.precision}
-        queries.append(encode_images(model, [args.image], image_size, **options)[0])
-    queries = torch.cat(queries)
+        queries.append(encode_images(model, [args.image], size, **options)[0])
+    return model, torch.cat(queries)
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Search, print what was found, maybe draw it, and return it."""
+    from misc.checkpoint import read_checkpoint
+    from misc.search import load_gallery, name_answers, nearest
+
+    check_request(args)
+    checkpoint = read_checkpoint(args.path)
+    model, queries = embed_queries(args, checkpoint)
     if args.index is None:
-        names, embeddings = load_gallery(args.features, dimension)
+        names, embeddings = load_gallery(args.features, queries.shape[1])
         scores, rows = nearest(queries, embeddings, args.top)
     else:
-        from misc.search_index import open_index  # needs FAISS, which exact search does not
+        from misc.search_index import open_index  # FAISS, without which exact search does
 
-        index = open_index(args.index, args.features, dimension)
+        index = open_index(args.index, args.features, queries.shape[1])
         names, (scores, rows) = index.names, index.search(queries, args.top)
-    labels = [*args.texts, *([] if args.image is None else [str(args.image)])]
+    labels = args.texts if args.image is None else [*args.texts, str(args.image)]
     answers = name_answers(labels, names, scores, rows)
-    for query, found in answers:
-        print(query)  # noqa: T201
-        for name, score in found:
-            print(f"  {score:.4f}  {name}")  # noqa: T201
+    for answer in answers:
+        print(answer.query)  # noqa: T201
+        for found in answer.found:
+            print(f"  {found.score:.4f}  {found.name}")  # noqa: T201
     left_out = []
     if args.open_panel is not None:
-        from misc.search_panel import found_sheet
+        from misc.search_panel import write_sheet
 
-        sheet, left_out = found_sheet(
+        left_out = write_sheet(
+            args.open_panel,
             model,
             queries,
             answers,
-            image_size,
+            args.image_size or checkpoint.image_size,
             args.components,
             args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),
             precision=args.precision,
         )
-        with replacing(args.open_panel) as temporary:
-            sheet.save(temporary, format="PNG")
-    results = {
-        "queries": [
-            {
-                "query": query,
-                "found": [{"name": name, "score": score} for name, score in found],
-            }
-            for query, found in answers
-        ],
-        "left_out": left_out,
-    }
+    results = {"queries": [dataclasses.asdict(answer) for answer in answers], "left_out": left_out}
     write_json(results, args.json)
     return results
 

@@ -1,8 +1,8 @@
 """Exact search in rows of embeddings."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,20 +12,32 @@ from misc.embeddings import load_embeddings
 BLOCK = 8192  # rows that are compared at once
 
 
-class Answer(NamedTuple):
-    """What a query found."""
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One row that a query found."""
+
+    name: str
+    score: float  # -1 to 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a query found, the best first."""
 
     query: str  # a text, or the path of an image
-    found: list[tuple[str, float]]  # names and their similarities, -1 to 1, the highest first
+    found: list[Found]
 
 
 def name_answers(
     queries: Sequence[str], names: Sequence[str], scores: Tensor, rows: Tensor
 ) -> list[Answer]:
     """Put names to the scores (Q, top) and rows (Q, top) of a search; rows of -1 are left out."""
+    ranked = zip(queries, scores.tolist(), rows.tolist(), strict=True)
     return [
-        Answer(query, [(names[row], score) for row, score in zip(*pair, strict=True) if row >= 0])
-        for query, *pair in zip(queries, rows.tolist(), scores.tolist(), strict=True)
+        Answer(
+            query, [Found(names[row], score) for score, row in zip(*both, strict=True) if row >= 0]
+        )
+        for query, *both in ranked
     ]
 
 

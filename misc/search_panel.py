@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from misc.encode import map_image_files
+from misc.files import replacing
 from misc.localization import heat_maps
 from misc.search import Answer
 from misc.transforms import load_image
@@ -17,7 +17,8 @@ from models.joint_embedding import JointEmbedding
 logger = logging.getLogger(__name__)
 
 
-def found_sheet(
+def write_sheet(
+    path: Path,
     model: JointEmbedding,
     queries: Tensor,
     answers: Sequence[Answer],
@@ -25,10 +26,11 @@ def found_sheet(
     components: int,
     batch_size: int,
     **options: int | str,
-) -> tuple[Image.Image, list[str]]:
-    """Draw the images that were found for each query, the query's heat map over each.
+) -> list[str]:
+    """Write a PNG of the images that were found for each query, the query's heat map over each.
 
     Args:
+        path: of the PNG.
         model: in eval mode, on its device.
         queries: (Q, D), embeddings of texts or images.
         answers: to the queries.
@@ -38,23 +40,23 @@ def found_sheet(
         options: ``workers`` and ``precision``, as for ``misc.encode.map_image_files``.
 
     Returns:
-        The sheet, and the names of the images that could not be read; each is logged.
+        The names of the images that could not be read; each is logged, with the reason.
 
     Raises:
         ValueError: if none of the names is an image that can be read.
     """
     groups, reasons = [], {}
     for query, answer in zip(queries, answers, strict=True):
-        paths = [Path(name) for name, _ in answer.found]
+        images = [Path(found.name) for found in answer.found]
         tiles = []
         for indices, _, maps, failures in map_image_files(
-            model, paths, image_size, batch_size, **options
+            model, images, image_size, batch_size, **options
         ):
             reasons |= {failure.name: failure.reason for failure in failures}
             for index, image_maps in zip(indices, maps, strict=True):
                 heat = heat_maps(image_maps, query[None].to(image_maps), components)[0]
-                title = f"{answer.found[index][1]:.3f} {paths[index].name}"
-                tiles.append((title, overlay(load_image(paths[index]), heat)))
+                title = f"{answer.found[index].score:.3f} {images[index].name}"
+                tiles.append((title, overlay(load_image(images[index]), heat)))
         if tiles:
             groups.append((answer.query, tiles))
     if not groups:
@@ -65,4 +67,6 @@ def found_sheet(
         )
     for reason in reasons.values():
         logger.warning("left out: %s", reason)
-    return contact_sheet(groups), list(reasons)
+    with replacing(path) as temporary:
+        contact_sheet(groups).save(temporary, format="PNG")
+    return list(reasons)
