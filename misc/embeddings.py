@@ -214,10 +214,9 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
         ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
     """
     path = Path(path)
-    if path.suffix == ".pkl":
-        raise ValueError(f"{path} is not read, as a .pkl could run code. {CONVERSION % (path,)}")
     if path.suffix not in READERS:
-        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only")
+        remedy = PICKLE_REMEDY % path if path.suffix == ".pkl" else ""
+        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
     try:
         names, rows = READERS[path.suffix](path)
     except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -227,8 +226,8 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     return list(names), torch.from_numpy(rows.astype(np.float32))
 
 
-CONVERSION = """If you trust it, this rewrites it: python -c "import pickle, torch; \
-from misc.embeddings import save_embeddings as save; \
+PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
+python -c "import pickle, torch; from misc.embeddings import save_embeddings as save; \
 names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
 
 

@@ -392,9 +392,9 @@ def test_what_cannot_be_answered_is_an_error_that_says_why(ask, features, tmp_pa
 def test_a_pickle_is_refused_with_a_command_that_rewrites_it(ask, tmp_path, monkeypatch):
     rows = unit_rows(2)
     (tmp_path / "a.pkl").write_bytes(pickle.dumps((["a", "b"], rows.numpy())))
-    with pytest.raises(ValueError, match="a.pkl is not read, as .* run code") as refusal:
+    with pytest.raises(ValueError, match="a.pkl: embeddings are read .* could run code") as refusal:
         ask("a dog", "-f", tmp_path / "a.pkl")
-    program = shlex.split(str(refusal.value).split("rewrites it: ")[1])[2]
+    program = shlex.split(str(refusal.value).split("that you trust: ")[1])[2]
     monkeypatch.chdir(tmp_path)
     exec(program, {})
     names, loaded = load_embeddings(tmp_path / "features.npz")
