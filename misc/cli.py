@@ -235,6 +235,7 @@ def configure_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
     )
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it is loaded
 
 
 def listed(ids: Sequence[object]) -> str:

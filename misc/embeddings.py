@@ -215,7 +215,8 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     """
     path = Path(path)
     if path.suffix not in READERS:
-        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only")
+        remedy = PICKLE_REMEDY % path if path.suffix == ".pkl" else ""
+        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
     try:
         names, rows = READERS[path.suffix](path)
     except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -223,6 +224,11 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
     return list(names), torch.from_numpy(rows.astype(np.float32))
+
+
+PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
+python -c "import pickle, torch; from misc.embeddings import save_embeddings as save; \
+names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
 
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:

@@ -1,0 +1,72 @@
+"""Contact sheets of what was found, with the heat map of the query over each image."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from misc.encode import map_image_files
+from misc.files import replacing
+from misc.localization import heat_maps
+from misc.search import Answer
+from misc.transforms import load_image
+from misc.visualization import contact_sheet, overlay
+from models.joint_embedding import JointEmbedding
+
+logger = logging.getLogger(__name__)
+
+
+def write_sheet(
+    path: Path,
+    model: JointEmbedding,
+    queries: Tensor,
+    answers: Sequence[Answer],
+    image_size: int,
+    components: int,
+    batch_size: int,
+    **options: int | str,
+) -> list[str]:
+    """Write a PNG of the images that were found for each query, the query's heat map over each.
+
+    Args:
+        path: of the PNG.
+        model: in eval mode, on its device.
+        queries: (Q, D), embeddings of texts or images.
+        answers: to the queries.
+        image_size: side of the square that images are squeezed to for the model, in pixels.
+        components: how many of a query's components count in its heat map.
+        batch_size: images in a batch.
+        options: ``workers`` and ``precision``, as for ``misc.encode.map_image_files``.
+
+    Returns:
+        The names of the images that could not be read; each is logged, with the reason.
+
+    Raises:
+        ValueError: if none of the names is an image that can be read.
+    """
+    groups, reasons = [], {}
+    for query, answer in zip(queries, answers, strict=True):
+        images = [Path(found.name) for found in answer.found]
+        tiles = []
+        for indices, _, maps, failures in map_image_files(
+            model, images, image_size, batch_size, **options
+        ):
+            reasons |= {failure.name: failure.reason for failure in failures}
+            for index, image_maps in zip(indices, maps, strict=True):
+                heat = heat_maps(image_maps, query[None].to(image_maps), components)[0]
+                title = f"{answer.found[index].score:.3f} {images[index].name}"
+                tiles.append((title, overlay(load_image(images[index]), heat)))
+        if tiles:
+            groups.append((answer.query, tiles))
+    if not groups:
+        raise ValueError(
+            f"no panel: none of the {len(reasons)} names found is an image that can be read here "
+            f"({next(iter(reasons.values()))}); features of texts have no images, and names of "
+            "images are as they were given when they were extracted"
+        )
+    for reason in reasons.values():
+        logger.warning("left out: %s", reason)
+    with replacing(path) as temporary:
+        contact_sheet(groups).save(temporary, format="PNG")
+    return list(reasons)
