@@ -21,7 +21,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from misc.runtime import replacing
+from misc.files import replacing
 
 DTYPES = ("float32", "float16")
 CHUNK = 1024  # rows or names in memory at once
@@ -214,6 +214,8 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
         ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
     """
     path = Path(path)
+    if path.suffix == ".pkl":
+        raise ValueError(f"{path} is not read, as a .pkl could run code. {CONVERSION % (path,)}")
     if path.suffix not in READERS:
         raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only")
     try:
@@ -223,6 +225,11 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
     return list(names), torch.from_numpy(rows.astype(np.float32))
+
+
+CONVERSION = """If you trust it, this rewrites it: python -c "import pickle, torch; \
+from misc.embeddings import save_embeddings as save; \
+names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
 
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:

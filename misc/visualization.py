@@ -8,12 +8,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 COLORMAP = "inferno"  # perceptually uniform: from dark to bright, whatever the reader's eyes
 COLUMNS = 4  # tiles in a row of a panel
 GAP = 8  # pixels around tiles and titles
+SHEET_TILE = 224  # side in pixels of the squares of a contact sheet
 
 
 def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
@@ -96,6 +97,35 @@ def panel(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
         draw.multiline_text((x, y), title, fill="black", font=font)
         picture.paste(tile, (x, y + round(head)))
     return picture
+
+
+def contact_sheet(groups: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
+    """Set out groups of images of any sizes below each other, each group below its heading.
+
+    Args:
+        groups: heading, and titles with their images, which are fitted into squares.
+    """
+    square = (SHEET_TILE, SHEET_TILE)
+    panels = [
+        panel([(title, ImageOps.pad(image, square, color="white")) for title, image in tiles])
+        for _, tiles in groups
+    ]
+    width = max(picture.width for picture in panels)
+    font = _font(SHEET_TILE // 12)
+    headings = [_wrapped(heading, width - 2 * GAP, font) for heading, _ in groups]
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    heads = [
+        round(measure.multiline_textbbox((0, 0), text, font)[3]) + 2 * GAP for text in headings
+    ]
+    height = sum(heads) + sum(picture.height for picture in panels)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    y = 0
+    for heading, head, picture in zip(headings, heads, panels, strict=True):
+        draw.multiline_text((GAP, y + GAP), heading, fill="black", font=font)
+        sheet.paste(picture, (0, y + head))
+        y += head + picture.height
+    return sheet
 
 
 def localization_panel(

@@ -1,0 +1,74 @@
+"""Exact search in rows of embeddings."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from misc.embeddings import load_embeddings
+
+BLOCK = 8192  # rows that are compared at once
+
+
+def load_gallery(path: Path, dimension: int) -> tuple[list[str], Tensor]:
+    """Read the features to be searched: names and rows (N, D).
+
+    Args:
+        path: a file or a folder of embeddings, see ``misc.embeddings``.
+        dimension: D of the model that embeds the queries.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is no file of embeddings, has no row, or rows of another dimension.
+    """
+    names, embeddings = load_embeddings(path)
+    if not names:
+        raise ValueError(f"{path} has no embeddings to search")
+    check_dimension(path, embeddings.shape[1], dimension)
+    return names, embeddings
+
+
+def check_dimension(path: Path, found: int, dimension: int) -> None:
+    """Make sure that what is to be searched can come from the model of the queries.
+
+    Raises:
+        ValueError: if its dimension is another.
+    """
+    if found != dimension:
+        raise ValueError(
+            f"{path} has embeddings of {found} dimensions, and those of the model have "
+            f"{dimension}; extract the features with the model that -p names"
+        )
+
+
+def nearest(queries: Tensor, embeddings: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Find the rows with the largest inner products, block by block, each exactly.
+
+    Memory does not grow with N, so ``embeddings`` may be mapped from a file.
+
+    Args:
+        queries: (Q, D), on the device that is to compute.
+        embeddings: (N, D), of any floating type, on any device.
+        top: how many rows a query finds; all N if there are fewer.
+
+    Returns:
+        Scores (Q, top), the highest first, and rows (Q, top); of equal scores the lower row.
+
+    Raises:
+        ValueError: if the dimensions differ.
+    """
+    if queries.shape[1] != embeddings.shape[1]:
+        raise ValueError(
+            f"queries of {queries.shape[1]} dimensions, but embeddings of {embeddings.shape[1]}"
+        )
+    scores = queries.new_empty(len(queries), 0)
+    rows = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)
+    for start in range(0, len(embeddings), BLOCK):
+        block = embeddings[start : start + BLOCK].to(queries)
+        places = torch.arange(start, start + len(block), device=queries.device)
+        scores = torch.cat([scores, queries @ block.T], dim=1)
+        rows = torch.cat([rows, places.expand(len(queries), -1)], dim=1)
+        # Not topk, which takes any of equal scores: what was found before is in lower rows.
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        scores, rows = scores[:, :top], rows.gather(1, order[:, :top])
+    return scores, rows

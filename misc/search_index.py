@@ -1,0 +1,180 @@
+"""A FAISS index of embeddings: faster than exact search where there are millions of rows.
+
+It is two files, that of FAISS, which is mapped into memory, and a JSON file beside it with the
+names of the rows and with what the index was made of.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import faiss
+import torch
+from torch import Tensor
+
+from misc.runtime import replacing
+from misc.search import BLOCK, nearest
+
+FEW, MANY = 10_000, 1_000_000  # rows from which lists pay off; and those from which size matters
+TRAINING_ROWS, ITERATIONS = 64, 10  # for each list; of finding the lists' centres
+QUERIES, TOP = 200, 10  # of the measurement of recall, with rows that took no part in training
+TARGET = 0.97  # recall for which enough lists are searched
+
+logger = logging.getLogger(__name__)
+
+
+def index_kind(count: int) -> str:
+    """Choose FAISS's description of an index by the number of rows.
+
+    Few rows are compared one by one. More are sorted into lists around as many centres as the
+    root of their number, and only the lists next to a query are searched; numbers have 16 bits,
+    or 8 where there are very many.
+    """
+    if count < FEW:
+        return "Flat"
+    return f"IVF{math.isqrt(count)},{'SQfp16' if count < MANY else 'SQ8'}"
+
+
+def fingerprint(names: Sequence[str], embeddings: Tensor) -> str:
+    """Hash all names and a hundred of the rows (N, D): a new extraction has another."""
+    digest = hashlib.sha256(json.dumps(list(names)).encode())
+    digest.update(embeddings[:: max(len(names) // 100, 1)].float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchIndex:
+    """An index with the names of its rows; ``build`` or ``load`` makes one."""
+
+    faiss_index: faiss.Index
+    names: list[str]
+    kind: str
+    recall: float  # share of the TOP exact neighbours that it finds, 0 to 1
+    fingerprint: str
+
+    @property
+    def dimension(self) -> int:
+        """D of the rows."""
+        return self.faiss_index.d
+
+    @classmethod
+    def build(cls, names: Sequence[str], embeddings: Tensor) -> "SearchIndex":
+        """Index unit rows (N, D), searching as many lists as it takes to reach ``TARGET``."""
+        kind = index_kind(len(names))
+        index = faiss.index_factory(embeddings.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))
+        held, others = order[:QUERIES], order[QUERIES:]
+        if kind != "Flat":
+            index.cp.niter = ITERATIONS
+            index.train(embeddings[others[: TRAINING_ROWS * index.nlist]].float().numpy())
+        for start in range(0, len(names), BLOCK):
+            index.add(embeddings[start : start + BLOCK].float().numpy())
+        recall = 1.0 if kind == "Flat" else _tune(index, embeddings, held)
+        logger.info("index %s: recall@%d %.3f against exact search", kind, TOP, recall)
+        return cls(index, list(names), kind, recall, fingerprint(names, embeddings))
+
+    def save(self, path: Path) -> None:
+        """Write the index and, last, the JSON file without which it cannot be loaded."""
+        description = {
+            "kind": self.kind,
+            "count": len(self.names),
+            "dimension": self.dimension,
+            f"recall@{TOP}": self.recall,
+            "fingerprint": self.fingerprint,
+            "names": self.names,
+        }
+        _description_file(path).unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            faiss.write_index(self.faiss_index, str(temporary))
+        with replacing(_description_file(path)) as temporary:
+            temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "SearchIndex":
+        """Map an index into memory.
+
+        Raises:
+            FileNotFoundError: if it is missing.
+            ValueError: if it, or the JSON file beside it, is broken or missing.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"no index at {path}; -f FEATURES builds it")
+        try:
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+            description = json.loads(_description_file(path).read_text(encoding="utf-8"))
+            kept = [description[key] for key in ("names", "kind", f"recall@{TOP}", "fingerprint")]
+        except (OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                f"{path} is no index that was written whole ({error}); delete it, or name another"
+            ) from error
+        if len(kept[0]) != index.ntotal:
+            raise ValueError(
+                f"{path} has {index.ntotal} rows, but {_description_file(path)} names "
+                f"{len(kept[0])}; delete both"
+            )
+        return cls(index, *kept)
+
+    def check(self, names: Sequence[str], embeddings: Tensor) -> None:
+        """Make sure that the index was made of these names and rows (N, D).
+
+        Raises:
+            ValueError: if it was made of others.
+        """
+        if fingerprint(names, embeddings) != self.fingerprint:
+            raise ValueError(
+                f"the index is stale: it was made of {len(self.names)} other rows of "
+                f"{self.dimension} dimensions, and the features now have {len(names)} rows of "
+                f"{embeddings.shape[1]}; delete the index to have it built anew"
+            )
+
+    def search(self, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
+        """Find near rows, as ``misc.search.nearest`` does, but maybe not quite the nearest.
+
+        Returns:
+            Scores (Q, top) and rows (Q, top) on the CPU; the row is -1 where the lists that were
+            searched had fewer.
+        """
+        return _search(self.faiss_index, queries, min(top, len(self.names)))
+
+
+def _description_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _search(index: faiss.Index, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    scores, rows = index.search(queries.cpu().float().numpy(), top)
+    return torch.from_numpy(scores), torch.from_numpy(rows)
+
+
+def _measure_recall(index: faiss.Index, embeddings: Tensor, held: Tensor) -> float:
+    """Compute which share of the exact neighbours of some rows an index finds, 0 to 1.
+
+    A row counts as found if it is as near as the last of the exact neighbours, whichever of
+    equal ones it is; no row is a neighbour of its own.
+
+    Args:
+        index: with all rows.
+        embeddings: (N, D), N above ``TOP``.
+        held: (Q,), rows that are the queries.
+    """
+    queries = embeddings[held].float()
+    farthest = nearest(queries, embeddings, TOP + 1)[0][:, -1:]  # (Q, 1); one is the query itself
+    _, found = _search(index, queries, TOP + 1)
+    scores = torch.einsum("qd,qtd->qt", queries, embeddings[found].float())
+    hits = (scores >= farthest - 1e-6) & (found != held[:, None]) & (found >= 0)
+    return hits.sum(dim=1).clamp(max=TOP).float().mean().item() / TOP
+
+
+def _tune(index: faiss.IndexIVF, embeddings: Tensor, held: Tensor) -> float:
+    """Have more and more lists searched until recall is ``TARGET``, and return the recall."""
+    index.nprobe = 1
+    recall = _measure_recall(index, embeddings, held)
+    while recall < TARGET and index.nprobe < index.nlist:
+        index.nprobe = min(2 * index.nprobe, index.nlist)
+        recall = _measure_recall(index, embeddings, held)
+    logger.info("%d of %d lists are searched", index.nprobe, index.nlist)
+    return recall
