@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from misc.cli import common_options, model_options, positive, run, write_json
 
 if TYPE_CHECKING:
-    from demo.explorer import Gallery
+    from demo.gallery import Gallery
     from misc.embedder import Embedder
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def open_gallery(args: argparse.Namespace, embedder: "Embedder") -> "Gallery":
     """Gather the images that the command line names, and the captions."""
-    from demo.explorer import features_gallery, folder_gallery, read_lines, toy_gallery
+    from demo.gallery import features_gallery, folder_gallery, read_lines, toy_gallery
 
     if args.features:
         gallery = features_gallery(embedder, args.features, args.limit)

@@ -1,21 +1,15 @@
 """What the page shows, without the page: images found, heat maps, captions that fit."""
 
 import dataclasses
-import logging
 import re
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
-from misc.annotations import read_captions
-from misc.dataset import data_paths
+from demo.gallery import Gallery
 from misc.embedder import Embedder
-from misc.embeddings import load_embeddings
-from misc.encode import encode_images
-from misc.image_files import find_images
 from misc.localization import peaks
 from misc.search import nearest
 from misc.text import tokenize
@@ -28,21 +22,6 @@ TOP_IMAGES = 12
 TOP_CAPTIONS = 5
 MOST_PHRASES = 8  # that are asked of one image at once
 HEAT_OPACITY = 0.75  # of the heat map at full strength, so that the image shines through
-
-TOY_EXAMPLES = ("a dog and a pizza", "an owl in the snow", "there is a puppy", "a burger", "a jet")
-EXAMPLES = ("a dog", "people at a table", "a street at night", "a beach", "food on a plate")
-
-logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Gallery:
-    """Images that can be searched, and captions to choose from."""
-
-    images: list[Path]
-    embeddings: Tensor  # (N, D)
-    captions: list[str] = dataclasses.field(default_factory=list)
-    examples: tuple[str, ...] = EXAMPLES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,73 +41,6 @@ class View:
         picture = Image.blend(self.image, heated, strength)
         mark_peak(picture, peaks(self.heat_map[None], picture.size)[0].tolist())
         return picture
-
-
-def toy_gallery(
-    embedder: Embedder, root: Path, limit: int | None = None, workers: int = 0
-) -> Gallery:
-    """Embed the test images of the toy set, which is made if need be, and take their captions."""
-    captioned = read_captions(data_paths(root, "toy"), {"test"})[:limit]
-    gallery = folder_gallery(embedder, [image.path for image in captioned], workers=workers)
-    captions = [caption for image in captioned for caption in image.captions]
-    return dataclasses.replace(gallery, captions=captions, examples=TOY_EXAMPLES)
-
-
-def folder_gallery(
-    embedder: Embedder, sources: Sequence[Path], limit: int | None = None, workers: int = 0
-) -> Gallery:
-    """Embed images, and those of folders and their folders; what cannot be read is left out.
-
-    Raises:
-        FileNotFoundError: if a source does not exist.
-        ValueError: if there is no image, or none can be read.
-    """
-    images = find_images(sources, recursive=True)[:limit]
-    embeddings, rows, _ = encode_images(
-        embedder.model, images, embedder.image_size, embedder.batch_size, workers=workers
-    )
-    return Gallery([images[row] for row in rows], embeddings)
-
-
-def features_gallery(embedder: Embedder, file: Path, limit: int | None = None) -> Gallery:
-    """Read images and their embeddings from what ``image_features_extraction.py`` wrote.
-
-    Raises:
-        FileNotFoundError: if the file, or an image that it names, is not there.
-        ValueError: if it is no file of embeddings, is empty, or belongs to another model.
-    """
-    names, embeddings = load_embeddings(file)
-    images, dimension = [Path(name) for name in names[:limit]], embedder.model.config.embedding_dim
-    if not images:
-        raise ValueError(f"{file} has no embeddings")
-    if embeddings.shape[1] != dimension:
-        raise ValueError(
-            f"the embeddings in {file} have {embeddings.shape[1]} dimensions, and those of the "
-            f"model {dimension}; extract them with this model"
-        )
-    missing = [image for image in images if not image.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} of the {len(images)} images in {file} are not there, the first is "
-            f"{missing[0]}; start the page in the folder in which they were extracted"
-        )
-    return Gallery(images, embeddings[:limit])
-
-
-def read_lines(file: Path) -> list[str]:
-    """Read the lines of a text file that are not blank.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not in UTF-8, or has no such line.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no text in UTF-8: {error}") from error
-    if captions := [line.strip() for line in lines if line.strip()]:
-        return captions
-    raise ValueError(f"{file} has no captions")
 
 
 def parse_phrases(text: str) -> list[str]:
@@ -188,7 +100,7 @@ class Explorer:
     def first_views(self) -> list[View]:
         """Show the first images of the gallery, for want of a question."""
         images = self.gallery.images[:TOP_IMAGES]
-        return [View(shown(load_image(path)), file=path) for path in images]
+        return [View(shown(load_image(file)), file=file) for file in images]
 
     def search(self, text: str) -> list[View]:
         """Find the images that fit a text best, the best first, and where it is in each.
@@ -202,9 +114,10 @@ class Explorer:
         scores, rows = nearest(query, self.gallery.embeddings, TOP_IMAGES)
         views = []
         for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
-            path = self.gallery.images[row]
-            heat_map = self.embedder.localize(path, [text])[0]
-            views.append(View(shown(load_image(path)), f"{score:.2f}", heat_map, path))
+            file = self.gallery.images[row]
+            image = load_image(file)
+            heat_map = self.embedder.localize(image, [text])[0]
+            views.append(View(shown(image), f"{score:.2f}", heat_map, file))
         return views
 
     def ask(self, image: Image.Image, text: str) -> list[View]:
