@@ -16,7 +16,7 @@ from misc.search import load_gallery
 TOY_EXAMPLES = (
     "a dog",
     "a penguin in the snow",
-    "a flamingo with a donut",
+    "a whale and a pizza",
     "a boat on the water",
     "a lamp",  # a word that no caption has
 )

@@ -119,19 +119,23 @@ class CloserSection:
 
 def connect(upper: SearchSection, closer: CloserSection, handlers: Handlers) -> None:
     """Say what answers to what."""
-    search = handlers.search, [upper.query, upper.strength], upper.outputs
-    gr.on([upper.query.submit, upper.button.click], *search)
+    found = {"inputs": [upper.query, upper.strength], "outputs": upper.outputs}
+    found["show_progress_on"] = upper.message
+    gr.on([upper.query.submit, upper.button.click], handlers.search, **found)
     for example in upper.examples:
-        example.click(str, example, upper.query).then(*search)
+        example.click(str, example, upper.query).then(handlers.search, **found)
 
-    question = [closer.phrases, closer.image, upper.strength]
-    again = handlers.ask_again, question, closer.outputs
-    gr.on([closer.phrases.submit, closer.button.click], handlers.ask, question, closer.outputs)
-    upper.tiles.select(handlers.choose, upper.views, closer.choice).then(*again).then(js=FOCUS)
+    asked = {"inputs": [closer.phrases, closer.image, upper.strength], "outputs": closer.outputs}
+    chosen = {"outputs": closer.choice}
+    asked["show_progress_on"] = chosen["show_progress_on"] = closer.message
+    gr.on([closer.phrases.submit, closer.button.click], handlers.ask, **asked)
+    upper.tiles.select(handlers.choose, upper.views, **chosen).then(
+        handlers.ask_again, **asked
+    ).then(js=FOCUS)
     # The file goes at the end, so that the next one can be dropped in its place.
-    closer.file.upload(handlers.upload, closer.file, closer.choice).then(*again).then(
-        lambda: None, None, closer.file
-    )
+    closer.file.upload(handlers.upload, closer.file, **chosen).then(
+        handlers.ask_again, **asked
+    ).then(lambda: None, None, closer.file)
     upper.strength.input(
         blend,
         [upper.strength, upper.views, closer.views],
