@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,27 @@ def open_gallery(args: argparse.Namespace, embedder: "Embedder") -> "Gallery":
     return gallery
 
 
+def check_address(host: str, port: int) -> None:
+    """Make sure, before any work, that the page can listen there.
+
+    Raises:
+        ValueError: if the port is taken, or there is no such address here.
+    """
+    try:
+        socket.create_server((host, port)).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"cannot listen on {host}, port {port} ({error}); --port names another"
+        ) from error
+
+
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Serve the page until Ctrl-C; return its address and what was shown.
 
     Raises:
-        ValueError: if Gradio is not installed.
-        OSError: if the port is taken.
+        ValueError: if Gradio is not installed, or the page cannot listen on its address.
     """
+    check_address(args.host, args.port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
     try:
         from demo.page import build_page, serve

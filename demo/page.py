@@ -159,11 +159,7 @@ def build_page(explorer: Explorer) -> gr.Blocks:
 
 
 def serve(page: gr.Blocks, host: str, port: int) -> str:
-    """Start to serve the page from this process, and return its address.
-
-    Raises:
-        OSError: if the port is taken.
-    """
+    """Start to serve the page from this process, and return its address."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # launch() asks itself whether it is up
     _, url, _ = page.launch(
         server_name=host,
