@@ -137,8 +137,6 @@ class Explorer:
 
     def captions(self, image: Image.Image) -> list[tuple[str, float]]:
         """Choose the captions that fit an image best, with their similarity to it; maybe none."""
-        if not self._captions:
-            return []
         query = self.embedder.embed_images([image])
         scores, rows = nearest(query, self._caption_embeddings, TOP_CAPTIONS)
         return [
