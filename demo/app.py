@@ -12,7 +12,6 @@ machine only, and fetches nothing from others. Ctrl-C ends it.
 import argparse
 import dataclasses
 import logging
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +112,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: if Gradio is not installed, or the page cannot listen on its address.
     """
     check_address(args.host, args.port)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
     try:
         from demo.page import build_page, serve
     except ModuleNotFoundError as error:

@@ -113,6 +113,7 @@ def test_strength_blends_from_the_image_alone_to_the_hottest_cell():
     assert np.abs(half[cold] - middle).max() <= 1
     brightness = full.sum(axis=2)
     assert brightness[290:360, 40:110].mean() > brightness[cold].mean() + 100
+    assert full[325, 75].tolist() == [255, 255, 255]  # the dot on the peak
     assert View(image).picture(1) == image
 
 

@@ -246,6 +246,9 @@ def test_a_narrow_window_and_the_keyboard_are_enough(page):
     page.keyboard.type("a penguin, the ground")
     page.keyboard.press("Enter")
     expect(page.locator("#answers img")).to_have_count(2)
+    before = page.locator("#answers img").first.get_attribute("src")
+    page.get_by_label("range slider for Strength of the heat maps").press("ArrowLeft")
+    expect(page.locator("#answers img").first).not_to_have_attribute("src", before)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.screenshot(path=SCREENSHOTS / "narrow.png", full_page=True)
 
