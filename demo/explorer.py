@@ -61,7 +61,7 @@ def parse_phrases(text: str) -> list[str]:
 def read_upload(file: Path | str) -> Image.Image:
     """Read an image file as upright RGB, scaled down to a side of at most ``UPLOAD_SIDE`` pixels.
 
-    Pillow opens up to 178 megapixels; a JPEG is not even decoded at full size.
+    Pillow opens up to 179 megapixels; a JPEG is not even decoded at full size.
 
     Raises:
         ValueError: if it is no image or a larger one; the message is for the page.

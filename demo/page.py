@@ -10,6 +10,7 @@ from demo.explorer import Explorer
 from demo.handlers import Handlers, blend
 
 STRENGTH = 0.7  # of the heat maps at first
+LONGEST = 500  # characters of a phrase
 STYLE = Path(__file__).with_name("style.css")
 FOCUS = "() => setTimeout(() => document.querySelector('#phrases textarea').focus(), 100)"
 TITLE = "Finding beans in burgers"
@@ -21,7 +22,7 @@ Click an image above, or upload one, and ask where things are in it. Commas sepa
 
 
 def theme() -> gr.themes.Base:
-    """Quiet colours, and the fonts of the reader's system: Gradio's own would be fetched."""
+    """Quiet colours, and the fonts of the reader's system."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     base = gr.themes.Base(
         primary_hue="orange",
@@ -66,7 +67,9 @@ class SearchSection:
 
     def __init__(self, examples: Sequence[str]) -> None:
         with gr.Row(elem_classes="ask"):
-            self.query = gr.Textbox(label="Look for", placeholder=examples[0], elem_id="query")
+            self.query = gr.Textbox(
+                label="Look for", placeholder=examples[0], max_length=LONGEST, elem_id="query"
+            )
             self.button = gr.Button("Search", variant="primary", scale=0, min_width=110)
         with gr.Row(elem_classes="examples"):
             self.examples = [gr.Button(text, size="sm") for text in examples]
@@ -106,6 +109,7 @@ class CloserSection:
                         label="Where is …",
                         placeholder="a dog, a pizza",
                         max_lines=4,
+                        max_length=LONGEST,
                         elem_id="phrases",
                     )
                     self.button = gr.Button("Ask", variant="primary", scale=0, min_width=90)
