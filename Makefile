@@ -1,4 +1,5 @@
-# Two commands on a fresh machine: "make demo" trains and evaluates, "make test" checks the code.
+# On a fresh machine: "make demo" trains and evaluates, "make web" opens the page, "make test" and
+# "make test-web" (in a browser) check the code.
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := runs/toy/best.pt
@@ -8,7 +9,7 @@ SCENE := $(TOY)/coco/images/val2014/COCO_val2014_000000004255.jpg
 # Threads that wait without spinning: as fast on an idle machine, twice as fast on a busy one.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test clean
+.PHONY: demo web test test-web clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --preset toy --resume
@@ -21,10 +22,17 @@ demo: .venv/installed
 	$(BIN)/python text_features_extraction.py -p $(MODEL) -d $(TOY)/captions_test.txt \
 		-o out/captions.npz --force
 
+web: .venv/installed-demo
+	$(BIN)/python train.py --preset toy --resume
+	$(BIN)/python -m demo.app -p $(MODEL)
+
 test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+test-web: .venv/installed-dev .venv/installed-demo
+	$(BIN)/python -m pytest -m browser -rs tests/test_web.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
@@ -36,6 +44,10 @@ test: .venv/installed-dev
 
 .venv/installed-dev: requirements-dev.txt .venv/installed
 	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+.venv/installed-demo: requirements-demo.txt .venv/installed
+	$(BIN)/pip install --quiet -r requirements-demo.txt
 	touch $@
 
 clean:

@@ -1,0 +1,154 @@
+"""What the page shows, without the page: images found, heat maps, captions that fit."""
+
+import dataclasses
+import re
+import warnings
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from demo.gallery import Gallery
+from misc.embedder import Embedder
+from misc.localization import peaks
+from misc.search import nearest
+from misc.text import tokenize
+from misc.transforms import load_image, to_rgb
+from misc.visualization import mark_peak, overlay
+
+UPLOAD_SIDE = 1024  # pixels; larger uploads are scaled down, the model looks at 400 or less
+SHOWN_SIDE = 400  # pixels; longer side of the pictures on the page
+TOP_IMAGES = 12
+TOP_CAPTIONS = 5
+MOST_PHRASES = 8  # that are asked of one image at once
+HEAT_OPACITY = 0.75  # of the heat map at full strength, so that the image shines through
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """An image as it is shown, and where a phrase is in it."""
+
+    image: Image.Image
+    title: str = ""
+    heat_map: Tensor | None = None  # (h, w)
+    file: Path | None = None
+
+    def picture(self, strength: float) -> Image.Image:
+        """Blend the image with its heat map: from 0, the image alone, to 1; a ring is the peak."""
+        if self.heat_map is None or strength == 0:
+            return self.image
+        heated = overlay(self.image, self.heat_map, HEAT_OPACITY)
+        picture = Image.blend(self.image, heated, strength)
+        mark_peak(picture, peaks(self.heat_map[None], picture.size)[0].tolist())
+        return picture
+
+
+def parse_phrases(text: str) -> list[str]:
+    """Split what was typed at commas, semicolons and line ends into phrases, each once.
+
+    Raises:
+        ValueError: if there is none, or there are too many.
+    """
+    pieces = (piece.strip() for piece in re.split(r"[,;\n]", text))
+    phrases = list(dict.fromkeys(piece for piece in pieces if piece))
+    if not phrases:
+        raise ValueError("Type a phrase first, such as “a dog”.")
+    if len(phrases) > MOST_PHRASES:
+        raise ValueError(f"These are {len(phrases)} phrases; ask up to {MOST_PHRASES} at once.")
+    return phrases
+
+
+def read_upload(file: Path | str) -> Image.Image:
+    """Read an image file as upright RGB, scaled down to a side of at most ``UPLOAD_SIDE`` pixels.
+
+    Pillow opens up to 179 megapixels; a JPEG is not even decoded at full size.
+
+    Raises:
+        ValueError: if it is no image or a larger one; the message is for the page.
+    """
+    name = Path(file).name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE))
+                return to_rgb(image)
+    except Image.DecompressionBombError as error:
+        limit = round(2 * Image.MAX_IMAGE_PIXELS / 1e6)
+        raise ValueError(
+            f"{name} has more than {limit} megapixels. Scale it down and try again."
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:  # the last is Pillow's for a broken PNG
+        raise ValueError(f"{name} cannot be read as an image. Try a JPEG or PNG.") from error
+
+
+def shown(image: Image.Image) -> Image.Image:
+    """Scale an image, down or up, to the size of the pictures on the page."""
+    scale = SHOWN_SIDE / max(image.size)
+    return image.resize([max(1, round(scale * side)) for side in image.size])
+
+
+class Explorer:
+    """Answers the page's questions by a model, about a gallery and about single images."""
+
+    def __init__(self, embedder: Embedder, gallery: Gallery) -> None:
+        self.embedder = embedder
+        self.gallery = gallery
+        self._captions = list(dict.fromkeys(gallery.captions))
+        self._caption_embeddings = embedder.embed_texts(self._captions)  # (M, D)
+
+    def first_views(self) -> list[View]:
+        """Show the first images of the gallery, for want of a question."""
+        images = self.gallery.images[:TOP_IMAGES]
+        return [View(shown(load_image(file)), file=file) for file in images]
+
+    def search(self, text: str) -> list[View]:
+        """Find the images that fit a text best, the best first, and where it is in each.
+
+        Raises:
+            ValueError: if the text is empty, or an image has become unreadable.
+        """
+        if not text.strip():
+            raise ValueError("Type what to look for first, or click an example.")
+        query = self.embedder.embed_texts([text])
+        scores, rows = nearest(query, self.gallery.embeddings, TOP_IMAGES)
+        views = []
+        for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
+            file = self.gallery.images[row]
+            image = load_image(file)
+            heat_map = self.embedder.localize(image, [text])[0]
+            views.append(View(shown(image), f"{score:.2f}", heat_map, file))
+        return views
+
+    def ask(self, image: Image.Image, text: str) -> list[View]:
+        """Show where each phrase of a text is in an image, with its similarity to the image.
+
+        Raises:
+            ValueError: if there is no phrase, or too many.
+        """
+        phrases = parse_phrases(text)
+        scores = self.embedder.embed_texts(phrases) @ self.embedder.embed_images([image])[0]  # (M,)
+        heat_maps = self.embedder.localize(image, phrases)
+        titles = [
+            f"{phrase} · {score:.2f}"
+            for phrase, score in zip(phrases, scores.tolist(), strict=True)
+        ]
+        return [View(shown(image), *each) for each in zip(titles, heat_maps, strict=True)]
+
+    def captions(self, image: Image.Image) -> list[tuple[str, float]]:
+        """Choose the captions that fit an image best, with their similarity to it; maybe none."""
+        query = self.embedder.embed_images([image])
+        scores, rows = nearest(query, self._caption_embeddings, TOP_CAPTIONS)
+        return [
+            (self._captions[row], score)
+            for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True)
+        ]
+
+    def unknown_words(self, text: str) -> list[str]:
+        """List the words of a text that the model has no vector for."""
+        tokens, vectors = tokenize(text), self.embedder.word_vectors
+        return [
+            token
+            for token, row in zip(tokens, vectors.rows(text), strict=True)
+            if row == vectors.unknown
+        ]
