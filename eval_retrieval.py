@@ -9,15 +9,9 @@ Examples:
 import argparse
 from typing import Any
 
-from misc.annotations import read_captions
 from misc.cli import common_options, model_options, positive, run, write_json
-from misc.config import DATASETS, TOY_IMAGE_SIZE, evaluation_size
-from misc.dataset import data_paths
-from misc.encode import encode_pairs, load_with_words
-from misc.evaluation import format_metrics, retrieval_metrics
-from misc.runtime import select_device
+from misc.config import DATASETS, PUBLISHED_IMAGE_SIZE, TOY_IMAGE_SIZE, evaluation_size
 
-IMAGE_SIZE = 400
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
 
 
@@ -44,8 +38,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--image-size",
         type=positive,
-        help=f"side of the square that images are squeezed to, in pixels (default: {IMAGE_SIZE}, "
-        f"toy: {TOY_IMAGE_SIZE})",
+        help="side of the square that images are squeezed to, in pixels (default: "
+        f"{PUBLISHED_IMAGE_SIZE}, toy: {TOY_IMAGE_SIZE})",
     )
     parser.add_argument(
         "--folds",
@@ -59,6 +53,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print the table and return the metrics."""
+    from misc.annotations import read_captions
+    from misc.dataset import data_paths
+    from misc.encode import encode_pairs, load_with_words
+    from misc.evaluation import format_metrics, retrieval_metrics
+    from misc.runtime import select_device
+
     device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
     images = read_captions(paths, (args.split,))
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         model,
         images,
         word_vectors,
-        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
+        args.image_size or evaluation_size(args.dataset),
         args.batch_size,
         workers=args.workers,
         precision=args.precision,

@@ -13,13 +13,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from misc.checkpoint import build_model, read_checkpoint
-from misc.cli import common_options, model_options, positive, run
-from misc.embeddings import check_output
-from misc.encode import embed_image_files
-from misc.extraction import extract, output_options
+from misc.cli import common_options, model_options, output_options, positive, run
 from misc.image_files import IMAGE_SUFFIXES, find_images
-from misc.runtime import select_device
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -57,6 +52,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
+    from misc.checkpoint import build_model, read_checkpoint
+    from misc.embeddings import check_output
+    from misc.encode import embed_image_files
+    from misc.extraction import extract
+    from misc.runtime import select_device
+
     device = select_device(args.device)
     images = find_images(args.data, args.recursive)
     names = [str(image) for image in images]

@@ -10,22 +10,12 @@ where a phrase would be, not whether it is there.
 
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from misc.checkpoint import PUBLISHED_SIZE, read_checkpoint
 from misc.cli import common_options, localization_options, model_options, run, write_json
-from misc.config import DataPaths
-from misc.encode import build_with_words, encode_texts, map_image_files
+from misc.config import PUBLISHED_IMAGE_SIZE, DataPaths
 from misc.image_files import IMAGE_SUFFIXES, find_images
-from misc.localization import heat_maps, mask_boxes, masks, peaks
-from misc.runtime import replacing, select_device
-from misc.transforms import load_image
-from misc.visualization import localization_panel
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=PUBLISHED_SIZE, threshold=0.7),
+            localization_options(components=180, image_size=PUBLISHED_IMAGE_SIZE, threshold=0.7),
             common_options(),
         ],
     )
@@ -77,61 +67,14 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def output_names(images: Sequence[Path]) -> list[str]:
-    """Name the outputs after their images, a number behind the name where it is taken."""
-    names: list[str] = []
-    for image in images:
-        options = (f"{image.stem}-{number}" for number in range(2, len(images) + 2))
-        name = image.stem if image.stem not in names else next(n for n in options if n not in names)
-        names.append(name)
-    return names
-
-
-def write_outputs(
-    image_file: Path,
-    phrases: Sequence[str],
-    heat: Tensor,
-    threshold: float,
-    boxes: bool,
-    npz: bool,
-    path: Path,
-) -> dict[str, Any]:
-    """Write the picture of an image, and maybe its raw heat maps (M, h, w).
-
-    Returns:
-        The picture's ``file`` and, for each phrase, the peak (x, y) and the box (x, y, width,
-        height) around the mask, in pixels of the upright image.
-    """
-    image = load_image(image_file)
-    points = peaks(heat, image.size)
-    regions = mask_boxes(masks(heat, image.size, threshold))
-    picture = localization_panel(
-        image, image_file.name, phrases, heat, points, regions if boxes else None
-    )
-    with replacing(path.with_name(f"{path.name}.png")) as temporary:
-        picture.save(temporary, format="PNG")
-    if npz:
-        with replacing(path.with_name(f"{path.name}.npz")) as temporary, temporary.open("wb") as f:
-            np.savez(
-                f,
-                heat_maps=heat.numpy(),
-                phrases=np.array(phrases),
-                peaks=points.numpy(),
-                boxes=regions.numpy(),
-                image_size=np.array(image.size),
-            )
-    return {
-        "image": str(image_file),
-        "file": f"{path}.png",
-        "phrases": [
-            {"phrase": phrase, "peak": point, "box": box}
-            for phrase, point, box in zip(phrases, points.tolist(), regions.tolist(), strict=True)
-        ],
-    }
-
-
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
+    from misc.checkpoint import read_checkpoint
+    from misc.encode import build_with_words, encode_texts, map_image_files
+    from misc.localization import heat_maps
+    from misc.panels import output_names, write_outputs
+    from misc.runtime import select_device
+
     device = select_device(args.device)
     images = find_images(args.images, args.recursive)
     checkpoint = read_checkpoint(args.path)

@@ -12,15 +12,9 @@ Examples:
 import argparse
 import dataclasses
 import functools
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from misc.annotations import RegionImage, read_captions, read_coco_ids, read_regions
 from misc.cli import (
     common_options,
     listed,
@@ -30,21 +24,15 @@ from misc.cli import (
     run,
     write_json,
 )
-from misc.config import DataPaths, evaluation_size
-from misc.dataset import data_paths
-from misc.encode import MappedBatch, encode_texts, load_with_words, map_image_files
-from misc.localization import heat_maps, large_boxes, peaks, points_in_boxes
-from misc.runtime import select_device
+from misc.config import evaluation_size
 
 DATASETS = {"visual_genome": "coco", "toy": "toy"}  # and the COCO data that they belong to
 IMAGE_SIZE = 416
-POINTS = {  # what is scored, in the order of the columns of the hits
+POINTS = {  # the measures of the results, in words
     "pointing_game": "peak, centre of its cell",
     "pointing_game/published": "peak, upper-left corner",
     "centre_baseline": "centre of the image",
 }
-
-logger = logging.getLogger(__name__)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -90,87 +78,6 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_components: int) -> Tensor:
-    """Say what hits the boxes of an image.
-
-    Args:
-        image: with R regions.
-        maps: (D, h, w), its projected maps.
-        texts: (S, D), the embeddings of its phrases that are not blank.
-        num_components: how many components of a text count.
-
-    Returns:
-        (R, 3), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
-    """
-    heat = heat_maps(maps, texts, num_components).cpu()
-    spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
-    hits = torch.zeros(len(image.boxes), len(POINTS), dtype=torch.bool)
-    for column, corner in enumerate((False, True)):
-        points = peaks(heat, image.size, corner)
-        hits[spoken, column] = points_in_boxes(points, image.boxes[spoken])
-    centre = torch.tensor(image.size).div(2).expand(len(hits), 2)
-    hits[:, 2] = points_in_boxes(centre, image.boxes)
-    return hits
-
-
-def score_images(
-    images: Sequence[RegionImage],
-    batches: Iterable[MappedBatch],
-    embed: Callable[[list[str]], Tensor],
-    num_components: int,
-) -> Iterator[tuple[RegionImage, Tensor | None]]:
-    """Score image by image; their maps live only as long as their batch.
-
-    Args:
-        images: all of them.
-        batches: maps of all images.
-        embed: turns M texts into embeddings (M, D).
-        num_components: how many components of a text count.
-
-    Yields:
-        An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
-    """
-    for indices, _, maps, failures in batches:
-        for failure in failures:
-            logger.warning("left out: %s", failure.reason)
-            yield images[failure.index], None
-        phrases = [spoken_phrases(images[index]) for index in indices]
-        texts = embed([text for group in phrases for text in group]).to(maps.device)
-        groups = texts.split([len(group) for group in phrases])
-        for index, image_maps, group in zip(indices, maps, groups, strict=True):
-            yield images[index], score_regions(images[index], image_maps, group, num_components)
-
-
-def spoken_phrases(image: RegionImage) -> list[str]:
-    """Return the phrases of an image that are not blank."""
-    return [phrase for phrase in image.phrases if phrase.strip()]
-
-
-def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
-    """List the ids of regions that nothing can hit: no phrase, no area, not in the image."""
-    found: dict[str, list[int]] = {"blank_phrases": [], "empty_boxes": [], "outside_boxes": []}
-    for image in images:
-        low, extent = image.boxes.split(2, dim=1)
-        empty = (extent <= 0).any(dim=1)
-        outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
-        blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
-        for ids, chosen in zip(found.values(), (blank, empty, outside), strict=True):
-            ids += torch.tensor(image.region_ids)[chosen].tolist()
-    return found
-
-
-def summarize(hits: Tensor, large: Tensor) -> dict[str, float]:
-    """Count hits (R, 3) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
-    results = {}
-    for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
-        shares = hits[chosen].double().mean(dim=0) * 100
-        for name, share in zip(POINTS, shares.tolist(), strict=True):
-            measure, *variant = name.split("/")
-            results["/".join([measure + suffix, *variant])] = share
-        results[f"regions{suffix}"] = int(chosen.sum())
-    return results
-
-
 def report(title: str, results: dict[str, Any]) -> str:
     """Lay the results out as a table, and below it what was left out or can only be missed."""
     lines = [title, f"{'hits in percent':<28}{'all boxes':>12}{'boxes >= 5 %':>16}"]
@@ -194,17 +101,16 @@ def report(title: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def chosen_images(paths: DataPaths, rest_val: bool, all_images: bool) -> list[RegionImage]:
-    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all."""
-    if all_images:
-        return read_regions(paths)
-    if rest_val:
-        return read_regions(paths, {image.image_id for image in read_captions(paths, ("val",))})
-    return read_regions(paths, read_coco_ids(paths))
-
-
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Play the game, print the table and return the results."""
+    import torch
+
+    from misc.dataset import data_paths
+    from misc.encode import encode_texts, load_with_words, map_image_files
+    from misc.localization import large_boxes
+    from misc.pointing import chosen_images, score_images, summarize, unusual_regions
+    from misc.runtime import select_device
+
     device = select_device(args.device)
     paths = data_paths(args.data_root, DATASETS[args.dataset])
     if args.visual_genome:
@@ -228,7 +134,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         first_sentence=args.first_sentence,
         quiet=True,
     )
-    hits, large = [torch.empty(0, len(POINTS), dtype=torch.bool)], [torch.empty(0).bool()]
+    hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
     unreadable, missing = [], [image for image in images if not image.path]
     for image, image_hits in score_images(readable, batches, embed, args.components):
         if image_hits is None:

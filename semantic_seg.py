@@ -11,14 +11,8 @@ Examples:
 """
 
 import argparse
-import logging
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from misc.annotations import InstanceImage, category_masks, read_captions, read_instances
 from misc.cli import (
     common_options,
     listed,
@@ -28,32 +22,7 @@ from misc.cli import (
     run,
     write_json,
 )
-from misc.config import evaluation_size
-from misc.dataset import data_paths
-from misc.encode import MappedBatch, encode_texts, load_with_words, map_image_files
-from misc.localization import (
-    PUBLISHED_SIDE,
-    heat_maps,
-    intersection_over_union,
-    masks,
-    resize_nearest,
-    segmentation_metrics,
-)
-from misc.runtime import select_device
-
-IMAGE_SIZE = 400
-
-logger = logging.getLogger(__name__)
-
-
-class Scores(NamedTuple):
-    """All that is kept of N images and C categories, with P pairs where the one shows the other."""
-
-    confidences: Tensor  # (N, C)
-    images: Tensor  # (P,), row of each pair
-    categories: Tensor  # (P,), column of each pair
-    ious: Tensor  # (P, 3), intersection over union: our mask, the published, the whole image
-    left_out: list[int]  # ids of the images that could not be read
+from misc.config import PUBLISHED_IMAGE_SIZE, evaluation_size
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -63,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=10, image_size=IMAGE_SIZE, threshold=0.45),
+            localization_options(components=10, image_size=PUBLISHED_IMAGE_SIZE, threshold=0.45),
             common_options(),
         ],
     )
@@ -100,70 +69,6 @@ def prompt(text: str) -> str:
     return text
 
 
-def score_pairs(image: InstanceImage, heat: Tensor, threshold: float) -> tuple[list[int], Tensor]:
-    """Compare masks and outlines of the categories that are in an image.
-
-    Args:
-        image: with its outlines.
-        heat: (C, h, w), the heat maps of all categories.
-        threshold: share of a heat map's range above which a pixel is in the mask.
-
-    Returns:
-        The P categories in the image, and their overlaps (P, 3): our mask, the published mask,
-        the whole image.
-    """
-    categories, targets = category_masks(image)
-    published_size = (PUBLISHED_SIDE, PUBLISHED_SIDE)
-    published_targets = resize_nearest(category_masks(image, published=True)[1], published_size)
-    heat = heat[categories]
-    overlaps = (
-        intersection_over_union(masks(heat, image.size, threshold), targets),
-        intersection_over_union(masks(heat, published_size, threshold), published_targets),
-        targets.float().mean(dim=(1, 2)),
-    )
-    return categories, torch.stack(overlaps, dim=1)
-
-
-def score_images(
-    images: list[InstanceImage],
-    batches: Iterable[MappedBatch],
-    texts: Tensor,
-    num_components: int,
-    threshold: float,
-) -> Scores:
-    """Score image by image; of each, only numbers are kept.
-
-    Args:
-        images: all of them.
-        batches: embeddings and maps of all images.
-        texts: (C, D), embeddings of the categories' prompts.
-        num_components: how many components of a text count.
-        threshold: share of a heat map's range above which a pixel is in the mask.
-    """
-    confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
-    ious, left_out, count = [], [], 0  # ious as numbers: small tensors would scatter the memory
-    for batch in batches:
-        for failure in batch.failures:
-            logger.warning("left out: %s", failure.reason)
-            left_out.append(images[failure.index].image_id)
-        similarities = (batch.embeddings @ texts.T).cpu()  # (B, C)
-        for place, index in enumerate(batch.indices):
-            heat = heat_maps(batch.maps[place], texts, num_components).cpu()
-            categories, overlaps = score_pairs(images[index], heat, threshold)
-            confidences[count] = similarities[place]
-            rows += [count] * len(categories)
-            columns += categories
-            ious += overlaps.tolist()
-            count += 1
-    return Scores(
-        confidences[:count],
-        torch.tensor(rows, dtype=torch.long),
-        torch.tensor(columns, dtype=torch.long),
-        torch.tensor(ious).view(-1, 3),
-        left_out,
-    )
-
-
 def report(title: str, results: dict[str, Any]) -> str:
     """Lay the results out as a table, and below it what was left out."""
     lines = [title, f"{'':<12}{'mAP':>8}{'published':>12}"]
@@ -189,6 +94,13 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Score the masks, print the table and return the results."""
+    from misc.annotations import read_captions, read_instances
+    from misc.dataset import data_paths
+    from misc.encode import encode_texts, load_with_words, map_image_files
+    from misc.localization import segmentation_metrics
+    from misc.runtime import select_device
+    from misc.segmentation import score_images
+
     device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)
@@ -208,7 +120,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     batches = map_image_files(
         model,
         [image.path for image in images],
-        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
+        args.image_size or evaluation_size(args.dataset),
         args.batch_size,
         workers=args.workers,
         precision=args.precision,

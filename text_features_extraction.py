@@ -13,12 +13,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from misc.cli import common_options, model_options, run
+from misc.cli import common_options, model_options, output_options, run
 from misc.config import DataPaths
-from misc.embeddings import check_output
-from misc.encode import load_with_words
-from misc.extraction import embed_lines, extract, output_options
-from misc.runtime import select_device
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -65,6 +61,11 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
+    from misc.embeddings import check_output
+    from misc.encode import load_with_words
+    from misc.extraction import embed_lines, extract
+    from misc.runtime import select_device
+
     device = select_device(args.device)
     lines = read_lines(args.data, args.encoding)
     check_output(args.output, args.force, lines)

@@ -8,25 +8,13 @@ Examples:
 """
 
 import argparse
-import dataclasses
 import logging
 import sys
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
-
-from misc.annotations import CaptionedImage, read_captions
-from misc.checkpoint import Checkpoint, read_checkpoint
-from misc.cli import add_settings, common_options, given_settings, positive, run, write_json
-from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
-from misc.dataset import PairDataset, data_paths, find_word_vectors
-from misc.encode import encode_pairs
-from misc.evaluation import retrieval_metrics
-from misc.loss import CollapseMonitor
-from misc.runtime import StopRequest, select_device
-from misc.training import finish_epoch, start_or_resume, train_epoch
-from misc.transforms import training_transform
-from models.joint_embedding import ModelConfig
+from misc.cli import add_settings, common_options, positive, run, write_json
+from misc.config import PRESETS, TrainConfig
+from models.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -62,53 +50,20 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def choose_settings(
-    args: argparse.Namespace,
-) -> tuple[Path, ModelConfig, TrainConfig, Checkpoint | None]:
-    """Settle the run's folder and settings, and read its last checkpoint if it is resumed.
-
-    Raises:
-        FileExistsError: if there is such a run and it is not to be resumed.
-        ValueError: if a resumed run's model is to change, or settings make no sense.
-    """
-    model_config, config = PRESETS[args.preset]
-    given, given_model = given_settings(args, TrainConfig), given_settings(args, ModelConfig)
-    dataset = given.get("dataset", config.dataset)
-    name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
-    folder, last = args.runs / name, args.runs / name / "last.pt"
-    checkpoint = None
-    if last.exists():
-        if not args.resume:
-            raise FileExistsError(
-                f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
-            )
-        checkpoint = read_checkpoint(last)
-        if "optimizer" not in checkpoint.training:
-            raise ValueError(f"{last} is a converted model, not a run that could be resumed")
-        model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
-        if dataclasses.replace(model_config, **given_model) != model_config:
-            raise ValueError(f"the model of {last} cannot change while it is resumed")
-    config = dataclasses.replace(config, **given)
-    check_settings(config)
-    return folder, dataclasses.replace(model_config, **given_model), config, checkpoint
-
-
-def training_images(paths: DataPaths) -> list[CaptionedImage]:
-    """Read the images that are trained on: Karpathy's train and rest/val splits.
-
-    A data set without any, made for evaluation, is trained on its validation images with a
-    warning: good for a trial, and for nothing else.
-    """
-    try:
-        return read_captions(paths, ("train", "restval"))
-    except ValueError as error:
-        images = read_captions(paths, ("val",))
-        logger.warning("%s; a trial run on val: validation figures will mean nothing", error)
-        return images
-
-
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    from misc.annotations import read_captions
+    from misc.dataset import PairDataset, data_paths, find_word_vectors
+    from misc.encode import encode_pairs
+    from misc.evaluation import retrieval_metrics
+    from misc.loss import CollapseMonitor
+    from misc.runs import choose_settings, start_or_resume, training_images
+    from misc.runtime import StopRequest, select_device
+    from misc.training import finish_epoch, train_epoch
+    from misc.transforms import training_transform
+
     folder, model_config, config, checkpoint = choose_settings(args)
     paths = data_paths(args.data_root, config.dataset)
     images, validation_images = training_images(paths), read_captions(paths, ("val",))

@@ -20,15 +20,14 @@ from torch import Tensor
 
 from misc.cli import run
 from misc.config import evaluation_size
+from misc.files import replacing
 from misc.published import convert_published, is_image_weights, is_published, published_notes
-from misc.runtime import replacing
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 logger = logging.getLogger(__name__)
 
 FORMAT = "dsve-1"
-PUBLISHED_SIZE = 400  # pixels; the published recalls are those of images of this size
 
 
 @dataclasses.dataclass
@@ -43,7 +42,7 @@ class Checkpoint:
     @property
     def image_size(self) -> int:
         """Side of the square, in pixels, to which images are squeezed for this model."""
-        return evaluation_size(self.training.get("config", {}).get("dataset", ""), PUBLISHED_SIZE)
+        return evaluation_size(self.training.get("config", {}).get("dataset", ""))
 
 
 def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from misc.config import TOY_IMAGE_SIZE, default_data_root
-from misc.runtime import PRECISIONS, configure_logging, replacing
+from misc.config import PRECISIONS, TOY_IMAGE_SIZE, default_data_root
+from misc.files import replacing
 
 LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out
 
@@ -127,6 +127,38 @@ def localization_options(
     return parser
 
 
+def output_options(default: str) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that extract features: where and how embeddings are written.
+
+    Args:
+        default: name of the file that is written without ``-o``.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group(
+        "output", f"The exit status is {LEFT_OUT_STATUS} when an item had to be left out."
+    )
+    group.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(default),
+        metavar="FILE",
+        help="file of embeddings, .npz, .npy, .parquet or .pkl (default: %(default)s); what is "
+        "left out is listed with reasons in FILE.errors.jsonl",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the file (default: %(default)s)",
+    )
+    group.add_argument("--force", action="store_true", help="overwrite an existing file")
+    group.add_argument(
+        "--strict", action="store_true", help="stop at the first item that cannot be embedded"
+    )
+    return parser
+
+
 def positive(text: str) -> int:
     """Parse a whole number above 0, for argparse."""
     number = int(text)
@@ -177,6 +209,13 @@ def write_json(results: dict[str, Any], path: Path | None) -> None:
         }
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(valid, indent=2) + "\n", encoding="utf-8")
+
+
+def configure_logging() -> None:
+    """Send progress to stderr, a time before each line; stdout is for results."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
 
 
 def listed(ids: Sequence[object]) -> str:

@@ -5,10 +5,11 @@ import math
 import os
 from pathlib import Path
 
-from misc.runtime import PRECISIONS
-from models.joint_embedding import ModelConfig, setting
+from models.config import ModelConfig, setting
 
+PRECISIONS = ("float32", "bfloat16")  # names of torch's dtypes
 DATASETS = ("coco", "flickr8k", "flickr30k", "toy")
+PUBLISHED_IMAGE_SIZE = 400  # pixels; the published recalls are those of images of this size
 TOY_IMAGE_SIZE = 128  # side of the toy scenes in pixels, which are looked at as they are
 
 
@@ -91,7 +92,7 @@ def default_data_root() -> Path:
     return Path(os.environ.get("DSVE_DATA") or "data")
 
 
-def evaluation_size(dataset: str, published: int) -> int:
+def evaluation_size(dataset: str, published: int = PUBLISHED_IMAGE_SIZE) -> int:
     """Side in pixels to which a data set's images are squeezed; toy scenes keep their size."""
     return TOY_IMAGE_SIZE if dataset == "toy" else published
 
@@ -213,7 +214,7 @@ def check_settings(config: TrainConfig) -> None:
     choices = {
         "dataset": DATASETS,
         "batch_norm": ("frozen", "train"),
-        "precision": tuple(PRECISIONS),
+        "precision": PRECISIONS,
     }
     for name, possible in choices.items():
         if getattr(config, name) not in possible:

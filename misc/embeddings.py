@@ -21,7 +21,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from misc.runtime import replacing
+from misc.files import replacing
 
 DTYPES = ("float32", "float16")
 CHUNK = 1024  # rows or names in memory at once

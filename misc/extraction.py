@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.cli import LEFT_OUT_STATUS, write_json
+from misc.cli import write_json
 from misc.dataset import Failure
-from misc.embeddings import DTYPES, FORMATS, EmbeddingsWriter, check_output, writing
-from misc.runtime import autocast, replacing
+from misc.embeddings import EmbeddingsWriter, check_output, writing
+from misc.files import replacing
+from misc.runtime import autocast
 from misc.text import WordVectors
 from models.joint_embedding import JointEmbedding
 
@@ -22,35 +23,6 @@ logger = logging.getLogger(__name__)
 
 # Places in the list of names, their embeddings (B, D), and what could not be embedded.
 Batch = tuple[list[int], Tensor, list[Failure]]
-
-
-def output_options(default: str) -> argparse.ArgumentParser:
-    """Parent parser of both scripts: where and how embeddings are written.
-
-    Args:
-        default: name of the file that is written without ``-o``.
-    """
-    parser = argparse.ArgumentParser(add_help=False)
-    group = parser.add_argument_group(
-        "output", f"The exit status is {LEFT_OUT_STATUS} when an item had to be left out."
-    )
-    group.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path(default),
-        metavar="FILE",
-        help=f"file of embeddings, {', '.join(FORMATS)} (default: %(default)s); what is left out "
-        "is listed with reasons in FILE.errors.jsonl",
-    )
-    group.add_argument(
-        "--dtype", choices=DTYPES, default=DTYPES[0], help="of the file (default: %(default)s)"
-    )
-    group.add_argument("--force", action="store_true", help="overwrite an existing file")
-    group.add_argument(
-        "--strict", action="store_true", help="stop at the first item that cannot be embedded"
-    )
-    return parser
 
 
 def extract(

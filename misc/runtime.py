@@ -1,26 +1,13 @@
-"""Where and how the scripts run: device, precision, signals, whole files, log lines."""
+"""Where and how the scripts run: device, precision, seeds, signals."""
 
-import contextlib
 import logging
-import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import FrameType
 
 import torch
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 logger = logging.getLogger(__name__)
-
-
-def configure_logging() -> None:
-    """Send progress to stderr, a time before each line; stdout is for results."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-    )
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -46,7 +33,7 @@ def select_device(name: str = "auto") -> torch.device:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which matrix products run in ``precision`` ("float32" or "bfloat16")."""
-    dtype = PRECISIONS[precision]
+    dtype = getattr(torch, precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
@@ -112,18 +99,3 @@ def ignore_signals(worker: int) -> None:
     """Let data workers outlive a Ctrl-C in the terminal: their parent ends them in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, renamed to ``path`` once all went well.
-
-    Whatever kills the process, ``path`` is either what it was before or the whole new file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

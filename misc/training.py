@@ -1,122 +1,22 @@
-"""Train the model of a run: epochs, checkpoints and what is frozen when."""
+"""Train the model of a run: steps, epochs and what is frozen when."""
 
-import dataclasses
-import json
 import logging
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
-import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from misc.checkpoint import Checkpoint, build_model, save_checkpoint
 from misc.config import TrainConfig
 from misc.dataset import PairBatch, PairDataset, pair_loader
 from misc.loss import CollapseMonitor, HardNegativeLoss, SoftmaxLoss
-from misc.published import load_image_weights
-from misc.runtime import StopRequest, autocast, replacing, seed_generators
-from models.image_encoder import STEM_MODULES, resnet_trunk
-from models.joint_embedding import JointEmbedding, ModelConfig
+from misc.runs import Progress, Run
+from misc.runtime import StopRequest, autocast, seed_generators
+from models.image_encoder import STEM_MODULES
+from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass
-class Progress:
-    """How far a run has come; with the weights and the optimizer, all that a resume needs.
-
-    Random numbers need no state: each is a function of the seed, the epoch and the batch.
-    """
-
-    epoch: int = 0  # the current epoch, from 0
-    batch: int = 0  # batches of it that are done
-    loss: float = 0.0  # summed over them
-    pairs: int = 0  # trained on in them
-    best_rsum: float = -1.0
-    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # of the last validation
-
-
-@dataclasses.dataclass
-class Run:
-    """One training run: its folder, settings, model, optimizer and progress."""
-
-    folder: Path
-    config: TrainConfig
-    model: JointEmbedding
-    optimizer: torch.optim.Optimizer
-    progress: Progress
-
-    def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the next step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-
-    def save(self, name: str) -> None:
-        """Write a whole checkpoint into the run's folder."""
-        training = {
-            "config": dataclasses.asdict(self.config),
-            "progress": dataclasses.asdict(self.progress),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        save_checkpoint(self.folder / name, self.model, training)
-
-    def log_epoch(self, record: dict[str, float]) -> None:
-        """Append the record of an epoch to log.jsonl, over any record of the same epoch."""
-        file = self.folder / "log.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        lines = [line for line in lines if json.loads(line)["epoch"] < record["epoch"]]
-        with replacing(file) as temporary:
-            text = "\n".join([*lines, json.dumps(record)]) + "\n"
-            temporary.write_text(text, encoding="utf-8")
-
-
-def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
-    """Build a model with the initial weights that were asked for, and no others.
-
-    Raises:
-        OSError: if the weights cannot be had.
-        ValueError: if they do not fit the model.
-    """
-    torch.manual_seed(config.seed)
-    model = JointEmbedding(model_config)
-    if config.image_weights == "imagenet":
-        try:
-            trunk = resnet_trunk(model_config.backbone, model_config.stages, "IMAGENET1K_V1")
-        except OSError as error:
-            raise OSError(
-                f"torchvision's ImageNet weights of {model_config.backbone} cannot be downloaded "
-                f"({error}); put the file into {torch.hub.get_dir()}/checkpoints by hand, or see "
-                "--image-weights"
-            ) from error
-        model.image_encoder.trunk.load_state_dict(trunk.state_dict())
-    elif config.image_weights != "none":
-        load_image_weights(Path(config.image_weights), model)
-    return model
-
-
-def start_or_resume(
-    folder: Path,
-    model_config: ModelConfig,
-    config: TrainConfig,
-    checkpoint: Checkpoint | None,
-    device: torch.device,
-) -> Run:
-    """Build the run, from its last checkpoint if there is one."""
-    model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
-    model.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
-    progress = Progress()
-    if checkpoint:
-        optimizer.load_state_dict(checkpoint.training["optimizer"])
-        progress = Progress(**checkpoint.training["progress"])
-        logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
-    settings = {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)}
-    with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    return Run(folder, config, model, optimizer, progress)
 
 
 def set_trainable(model: JointEmbedding, config: TrainConfig, epoch: int) -> None:

@@ -1,6 +1,8 @@
 """The import arrows: scripts -> misc -> models -> torch and torchvision."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,3 +45,10 @@ def test_every_script_ends_in_the_two_lines_and_starts_with_examples():
         text = (ROOT / f"{script}.py").read_text(encoding="utf-8")
         assert text.endswith('if __name__ == "__main__":\n    run(main, get_parser())\n'), script
         assert f"python {script}.py" in ast.get_docstring(ast.parse(text)), script
+
+
+def test_command_lines_need_neither_torch_nor_arrays_nor_plots():
+    heavy = ("torch", "numpy", "pyarrow", "matplotlib", "PIL", "cv2")
+    code = f"import sys, {', '.join(sorted(SCRIPTS))}\n"
+    code += f"sys.exit(', '.join(name for name in {heavy} if name in sys.modules) or None)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -16,6 +16,7 @@ from misc.annotations import read_instances
 from misc.checkpoint import load_model, save_checkpoint
 from misc.config import DataPaths
 from misc.dataset import data_paths, find_word_vectors
+from misc.segmentation import score_pairs
 from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
 
@@ -240,7 +241,7 @@ def test_overlaps_of_photographs_equal_twins_of_both_kinds(two_photographs):
     annotations = json.loads(two_photographs.instances.read_text())["annotations"][:2]
     targets = [twin_target(annotations, 96, 57, published) for published in (False, True)]
     expected = [twin_overlap(heat[0].numpy(), target) for target in targets]
-    categories, overlaps = semantic_seg.score_pairs(image, heat, 0.45)
+    categories, overlaps = score_pairs(image, heat, 0.45)
     assert categories == [0]
     assert overlaps[0].tolist() == pytest.approx([*expected, targets[0].mean()], abs=1e-6)
     assert abs(expected[0] - expected[1]) > 1e-3

@@ -4,7 +4,8 @@ import signal
 import pytest
 import torch
 
-from misc.runtime import StopRequest, autocast, mixed_seed, replacing, seed_generators
+from misc.files import replacing
+from misc.runtime import StopRequest, autocast, mixed_seed, seed_generators
 from misc.runtime import select_device as select
 
 

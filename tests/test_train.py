@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import train
-from misc import loss, training
+from misc import encode, loss, runs, training
 from misc.checkpoint import load_model, read_checkpoint
-from misc.config import PRESETS, TrainConfig
+from misc.config import PRESETS, TrainConfig, check_settings
 from misc.toy import SceneCounts, ensure_toy
 from misc.training import set_trainable
 from models.joint_embedding import JointEmbedding, ModelConfig
@@ -79,8 +79,8 @@ def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
         return encode_pairs(*arguments, **options)
 
-    encode_pairs = train.encode_pairs
-    monkeypatch.setattr(train, "encode_pairs", interrupted_encoding)
+    encode_pairs = encode.encode_pairs
+    monkeypatch.setattr(encode, "encode_pairs", interrupted_encoding)
     with pytest.raises(SystemExit, match="130"):
         run_train(toy_root, tmp_path, "-n run --epochs 3")
     progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
@@ -257,7 +257,7 @@ def test_imagenet_weights_that_cannot_be_had_are_an_error(toy_root, tmp_path, mo
     def no_network(*arguments):
         raise OSError("no network")
 
-    monkeypatch.setattr(training, "resnet_trunk", no_network)
+    monkeypatch.setattr(runs, "resnet_trunk", no_network)
     with pytest.raises(OSError, match="cannot be downloaded.*--image-weights"):
         run_train(toy_root, tmp_path, "-n run --image-weights imagenet")
 
@@ -284,7 +284,7 @@ def test_the_flags_of_2018_are_understood():
 
 def test_presets_make_sense():
     for model_config, config in PRESETS.values():
-        train.check_settings(config)
+        check_settings(config)
         assert model_config.word_dim in (50, 620)
 
 

@@ -1,0 +1,107 @@
+"""Score the pointing game: which phrases' heat maps peak inside their boxes."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from misc.annotations import RegionImage, read_captions, read_coco_ids, read_regions
+from misc.config import DataPaths
+from misc.encode import MappedBatch
+from misc.localization import heat_maps, peaks, points_in_boxes
+
+# What is scored, in the order of the columns of the hits.
+POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
+
+logger = logging.getLogger(__name__)
+
+
+def chosen_images(paths: DataPaths, rest_val: bool, all_images: bool) -> list[RegionImage]:
+    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all."""
+    if all_images:
+        return read_regions(paths)
+    if rest_val:
+        return read_regions(paths, {image.image_id for image in read_captions(paths, ("val",))})
+    return read_regions(paths, read_coco_ids(paths))
+
+
+def score_regions(image: RegionImage, maps: Tensor, texts: Tensor, num_components: int) -> Tensor:
+    """Say what hits the boxes of an image.
+
+    Args:
+        image: with R regions.
+        maps: (D, h, w), its projected maps.
+        texts: (S, D), the embeddings of its phrases that are not blank.
+        num_components: how many components of a text count.
+
+    Returns:
+        (R, 3), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
+    """
+    heat = heat_maps(maps, texts, num_components).cpu()
+    spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
+    hits = torch.zeros(len(image.boxes), len(POINTS), dtype=torch.bool)
+    for column, corner in enumerate((False, True)):
+        points = peaks(heat, image.size, corner)
+        hits[spoken, column] = points_in_boxes(points, image.boxes[spoken])
+    centre = torch.tensor(image.size).div(2).expand(len(hits), 2)
+    hits[:, 2] = points_in_boxes(centre, image.boxes)
+    return hits
+
+
+def score_images(
+    images: Sequence[RegionImage],
+    batches: Iterable[MappedBatch],
+    embed: Callable[[list[str]], Tensor],
+    num_components: int,
+) -> Iterator[tuple[RegionImage, Tensor | None]]:
+    """Score image by image; their maps live only as long as their batch.
+
+    Args:
+        images: all of them.
+        batches: maps of all images.
+        embed: turns M texts into embeddings (M, D).
+        num_components: how many components of a text count.
+
+    Yields:
+        An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
+    """
+    for indices, _, maps, failures in batches:
+        for failure in failures:
+            logger.warning("left out: %s", failure.reason)
+            yield images[failure.index], None
+        phrases = [spoken_phrases(images[index]) for index in indices]
+        texts = embed([text for group in phrases for text in group]).to(maps.device)
+        groups = texts.split([len(group) for group in phrases])
+        for index, image_maps, group in zip(indices, maps, groups, strict=True):
+            yield images[index], score_regions(images[index], image_maps, group, num_components)
+
+
+def spoken_phrases(image: RegionImage) -> list[str]:
+    """Return the phrases of an image that are not blank."""
+    return [phrase for phrase in image.phrases if phrase.strip()]
+
+
+def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
+    """List the ids of regions that nothing can hit: no phrase, no area, not in the image."""
+    found: dict[str, list[int]] = {"blank_phrases": [], "empty_boxes": [], "outside_boxes": []}
+    for image in images:
+        low, extent = image.boxes.split(2, dim=1)
+        empty = (extent <= 0).any(dim=1)
+        outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
+        blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
+        for ids, chosen in zip(found.values(), (blank, empty, outside), strict=True):
+            ids += torch.tensor(image.region_ids)[chosen].tolist()
+    return found
+
+
+def summarize(hits: Tensor, large: Tensor) -> dict[str, float]:
+    """Count hits (R, 3) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
+    results = {}
+    for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
+        shares = hits[chosen].double().mean(dim=0) * 100
+        for name, share in zip(POINTS, shares.tolist(), strict=True):
+            measure, *variant = name.split("/")
+            results["/".join([measure + suffix, *variant])] = share
+        results[f"regions{suffix}"] = int(chosen.sum())
+    return results

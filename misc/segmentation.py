@@ -1,0 +1,94 @@
+"""Score masks of categories: how well thresholded heat maps fit outlines."""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from misc.annotations import InstanceImage, category_masks
+from misc.encode import MappedBatch
+from misc.localization import (
+    PUBLISHED_SIDE,
+    heat_maps,
+    intersection_over_union,
+    masks,
+    resize_nearest,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Scores(NamedTuple):
+    """All that is kept of N images and C categories, with P pairs where the one shows the other."""
+
+    confidences: Tensor  # (N, C)
+    images: Tensor  # (P,), row of each pair
+    categories: Tensor  # (P,), column of each pair
+    ious: Tensor  # (P, 3), intersection over union: our mask, the published, the whole image
+    left_out: list[int]  # ids of the images that could not be read
+
+
+def score_pairs(image: InstanceImage, heat: Tensor, threshold: float) -> tuple[list[int], Tensor]:
+    """Compare masks and outlines of the categories that are in an image.
+
+    Args:
+        image: with its outlines.
+        heat: (C, h, w), the heat maps of all categories.
+        threshold: share of a heat map's range above which a pixel is in the mask.
+
+    Returns:
+        The P categories in the image, and their overlaps (P, 3): our mask, the published mask,
+        the whole image.
+    """
+    categories, targets = category_masks(image)
+    published_size = (PUBLISHED_SIDE, PUBLISHED_SIDE)
+    published_targets = resize_nearest(category_masks(image, published=True)[1], published_size)
+    heat = heat[categories]
+    overlaps = (
+        intersection_over_union(masks(heat, image.size, threshold), targets),
+        intersection_over_union(masks(heat, published_size, threshold), published_targets),
+        targets.float().mean(dim=(1, 2)),
+    )
+    return categories, torch.stack(overlaps, dim=1)
+
+
+def score_images(
+    images: list[InstanceImage],
+    batches: Iterable[MappedBatch],
+    texts: Tensor,
+    num_components: int,
+    threshold: float,
+) -> Scores:
+    """Score image by image; of each, only numbers are kept.
+
+    Args:
+        images: all of them.
+        batches: embeddings and maps of all images.
+        texts: (C, D), embeddings of the categories' prompts.
+        num_components: how many components of a text count.
+        threshold: share of a heat map's range above which a pixel is in the mask.
+    """
+    confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
+    ious, left_out, count = [], [], 0  # ious as numbers: small tensors would scatter the memory
+    for batch in batches:
+        for failure in batch.failures:
+            logger.warning("left out: %s", failure.reason)
+            left_out.append(images[failure.index].image_id)
+        similarities = (batch.embeddings @ texts.T).cpu()  # (B, C)
+        for place, index in enumerate(batch.indices):
+            heat = heat_maps(batch.maps[place], texts, num_components).cpu()
+            categories, overlaps = score_pairs(images[index], heat, threshold)
+            confidences[count] = similarities[place]
+            rows += [count] * len(categories)
+            columns += categories
+            ious += overlaps.tolist()
+            count += 1
+    return Scores(
+        confidences[:count],
+        torch.tensor(rows, dtype=torch.long),
+        torch.tensor(columns, dtype=torch.long),
+        torch.tensor(ious).view(-1, 3),
+        left_out,
+    )
