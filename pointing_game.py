@@ -117,11 +117,12 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
+    size = args.image_size or evaluation_size(args.dataset, IMAGE_SIZE)
     readable = [image for image in images if image.path]
     batches = map_image_files(
         model,
         [image.path for image in readable],
-        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
+        size,
         args.batch_size,
         workers=args.workers,
         precision=args.precision,
@@ -143,6 +144,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         hits.append(image_hits)
         large.append(large_boxes(image.boxes, image.size))
     results: dict[str, Any] = {
+        "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
+        f"{args.components} components; percent of peaks inside of their region's box",
         **summarize(torch.cat(hits), torch.cat(large)),
         "images": len(hits) - 1,
         **unusual_regions(images),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from misc.runtime import replacing
+from misc.files import replacing
 from misc.transforms import MEAN, STANDARD_DEVIATION
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
@@ -112,7 +112,7 @@ def write_onnx(
 
 @torch.inference_mode()
 def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> list[Path]:
-    """Write ``image_encoder.onnx``, ``text_encoder.onnx``, ``activation_maps.onnx``, ``model.json``.
+    """Write the three parts of a model and ``model.json``, which describes them.
 
     The number and size of images, and the number and length of texts, are dynamic.
 
