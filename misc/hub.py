@@ -46,4 +46,4 @@ def push(folder: Path, name: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    return " ".join(str(error).split())  # the hub's messages have many lines
