@@ -105,12 +105,12 @@ class WordVectors:
     def fingerprint(self) -> str:
         """Compute a SHA-256 that tells whether word vectors are those a model was trained with.
 
-        Of the dictionary, the table's shape, and ``SAMPLED_ROWS`` rows evenly spread:
+        Of the dictionary, the table's type, and ``SAMPLED_ROWS`` rows evenly spread:
         the whole of a large table would take a minute to read.
         """
         places = np.linspace(0, len(self.table) - 1, SAMPLED_ROWS).astype(int)
         digest = hashlib.sha256("\n".join(self.index).encode())
-        digest.update(str(self.table.shape).encode())
+        digest.update(self.table.dtype.str.encode())
         digest.update(np.ascontiguousarray(self.table[places]).tobytes())
         return digest.hexdigest()
 
