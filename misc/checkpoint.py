@@ -10,19 +10,17 @@ import dataclasses
 import json
 import logging
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
 from torch import Tensor
 
 from misc.cli import run
 from misc.config import evaluation_size
 from misc.files import replacing
-from misc.hub import local_path
+from misc.hub import local_path, save_folder
 from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from misc.transforms import MEAN, STANDARD_DEVIATION
@@ -71,29 +69,11 @@ def _save(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "config": dataclasses.asdict(checkpoint.config),
         "state_dict": checkpoint.state_dict,
+        **checkpoint.about,
         "training": checkpoint.training,
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
-
-
-def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = None) -> None:
-    """Write what ``model.save_pretrained`` does, each file once all of them are whole.
-
-    Args:
-        folder: where the files go, over those of the same names.
-        model: what is written.
-        card: the model card, ``README.md``; ``None`` is a short one.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        if card is not None:
-            card.save(Path(temporary) / "README.md")
-        model.save_pretrained(temporary)
-        settings, weights = Path(temporary, "config.json"), Path(temporary, "model.safetensors")
-        weights.chmod(settings.stat().st_mode)  # safetensors lets nobody else read its files
-        for file in Path(temporary).iterdir():
-            file.replace(folder / file.name)
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
@@ -132,7 +112,7 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
             f"{path} is not a checkpoint: neither in this code's format, {FORMAT}, nor in that of "
             "2018 (img_emb.*, cap_emb.*, fc.*)"
         )
-    about = content.get("about", content)  # a file's training stands beside the settings
+    about = content.get("about", content)  # in a file it stands beside the settings
     if not isinstance(about, dict):
         raise ValueError(f"{path}: what is said about the model should be a dictionary: {about!r}")
     training = about.get("training")

@@ -1,9 +1,12 @@
-"""Models on the Hugging Face hub: downloaded once into its cache, and uploaded."""
+"""Folders of models, here and on the Hugging Face hub."""
 
+import tempfile
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, ModelCard, snapshot_download
 from huggingface_hub.errors import HTTPError, RevisionResolutionError
+
+from models.joint_embedding import JointEmbedding
 
 HUB_ERRORS = (OSError, HTTPError, RevisionResolutionError)
 PREFIX = "hf://"
@@ -26,6 +29,25 @@ def local_path(path: Path | str) -> Path:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=FILES))
     except HUB_ERRORS as error:
         raise OSError(f"{path} cannot be downloaded: {_reason(error)}") from error
+
+
+def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = None) -> None:
+    """Write what ``model.save_pretrained`` does, each file once all of them are whole.
+
+    Args:
+        folder: where the files go, over those of the same names.
+        model: what is written.
+        card: the model card, ``README.md``; ``None`` is a short one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        if card is not None:
+            card.save(Path(temporary) / "README.md")
+        model.save_pretrained(temporary)
+        settings, weights = Path(temporary, "config.json"), Path(temporary, "model.safetensors")
+        weights.chmod(settings.stat().st_mode)  # safetensors lets nobody else read its files
+        for file in Path(temporary).iterdir():
+            file.replace(folder / file.name)
 
 
 def push(folder: Path, name: str) -> str:

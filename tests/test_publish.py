@@ -9,7 +9,8 @@ from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from misc import hub
-from misc.checkpoint import load_model, read_checkpoint, save_checkpoint
+from misc.checkpoint import convert, load_model, read_checkpoint, save_checkpoint
+from misc.checkpoint import get_parser as get_checkpoint_parser
 from misc.config import PRESETS
 from misc.embedder import Embedder
 from misc.publish import get_parser, main
@@ -67,6 +68,7 @@ def test_what_publish_writes_is_read_by_scripts_and_by_the_hubs_mixin(model, fol
     assert {file.name for file in folder.iterdir()} == {
         "README.md", "config.json", "model.safetensors"
     }  # fmt: skip
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1  # who reads one reads all
     assert_same_weights(load_model(folder), model)
     assert_same_weights(JointEmbedding.from_pretrained(folder), model)
     published = read_checkpoint(folder)
@@ -135,6 +137,9 @@ def test_images_are_seen_in_the_size_that_the_folder_says(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
     assert Embedder(tmp_path, device="cpu").image_size == 64
+    command = ["convert", str(tmp_path), str(tmp_path / "one.pt")]
+    convert(get_checkpoint_parser().parse_args(command))
+    assert read_checkpoint(tmp_path / "one.pt").about == read_checkpoint(tmp_path).about
 
 
 @pytest.mark.parametrize(
