@@ -63,13 +63,14 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
     images = read_captions(paths, (args.split,))
+    size = args.image_size or evaluation_size(args.dataset)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
     image_embeddings, caption_embeddings, caption_image = encode_pairs(
         model,
         images,
         word_vectors,
-        args.image_size or evaluation_size(args.dataset),
+        size,
         args.batch_size,
         workers=args.workers,
         first_sentence=args.first_sentence,
@@ -78,11 +79,17 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = retrieval_metrics(*embeddings, folds=args.folds)
     title = f"{args.dataset} {args.split}: {len(image_embeddings)} images"
     tables = [f"{title}, {len(caption_embeddings)} captions", format_metrics(results)]
+    protocol = (
+        f"Retrieval on {args.dataset} {args.split}, images of {size} x {size} pixels, "
+        f"folds: {args.folds}; recalls in percent, ranks from 1, ties count against the query"
+    )
     if len(image_embeddings) == COCO_TEST_IMAGES and args.folds == 1:
         one_thousand = retrieval_metrics(*embeddings, folds=5)
         tables += ["1K protocol: mean over 5 folds of 1,000 images", format_metrics(one_thousand)]
         results |= {f"1K/{key}": value for key, value in one_thousand.items()}
+        protocol += "; 1K/ is the mean over 5 folds of 1,000 images"
     results |= {
+        "protocol": protocol,
         "images": len(image_embeddings),
         "captions": len(caption_embeddings),
         "images_left_out": len(images) - len(image_embeddings),

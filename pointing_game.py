@@ -119,11 +119,12 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
     images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
+    size = args.image_size or evaluation_size(args.dataset, IMAGE_SIZE)
     readable = [image for image in images if image.path]
     batches = map_image_files(
         model,
         [image.path for image in readable],
-        args.image_size or evaluation_size(args.dataset, IMAGE_SIZE),
+        size,
         args.batch_size,
         workers=args.workers,
     )
@@ -147,6 +148,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         hits.append(image_hits)
         large.append(large_boxes(image.boxes, image.size))
     results: dict[str, Any] = {
+        "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
+        f"{args.components} components; percent of peaks inside of their region's box",
         **summarize(torch.cat(hits), torch.cat(large)),
         "images": len(hits) - 1,
         **unusual_regions(images),

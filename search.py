@@ -95,6 +95,7 @@ def embed_queries(
     """Load the model, and embed the texts and then the image: (Q, D), unit rows."""
     import torch
 
+    from misc.acceleration import accelerate
     from misc.checkpoint import build_model
     from misc.encode import build_with_words, encode_images, encode_texts
     from misc.runtime import select_device
@@ -104,14 +105,15 @@ def embed_queries(
     if args.texts:
         paths = DataPaths(args.data_root)
         model, words = build_with_words(checkpoint, args.path, device, paths, args.word_vectors)
-        options = args.batch_size, args.precision, args.first_sentence
+        model = accelerate(model, args.precision, args.compile)
+        options = args.batch_size, args.first_sentence
         queries.append(encode_texts(model, args.texts, words, *options))
     else:  # an image needs no words
         model = build_model(checkpoint, args.path).to(device)
+        model = accelerate(model, args.precision, args.compile)
     if args.image is not None:
         size = args.image_size or checkpoint.image_size
-        options = {"batch_size": 1, "precision": args.precision}
-        queries.append(encode_images(model, [args.image], size, **options)[0])
+        queries.append(encode_images(model, [args.image], size, batch_size=1)[0])
     return model, torch.cat(queries)
 
 
@@ -150,7 +152,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             args.components,
             args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),
-            precision=args.precision,
         )
     results = {"queries": [dataclasses.asdict(answer) for answer in answers], "left_out": left_out}
     write_json(results, args.json)

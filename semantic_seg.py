@@ -112,6 +112,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         chosen = {image.image_id for image in read_captions(paths, (args.split,))}
         images = [image for image in images if image.image_id in chosen]
     images = images[: args.limit]
+    size = args.image_size or evaluation_size(args.dataset)
     texts = encode_texts(
         model,
         [args.prompt.replace("{name}", name) for name in names],
@@ -122,7 +123,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     batches = map_image_files(
         model,
         [image.path for image in images],
-        args.image_size or evaluation_size(args.dataset),
+        size,
         args.batch_size,
         workers=args.workers,
     )
@@ -130,6 +131,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     ours, published, whole = scores.ious.unbind(dim=1)
     present = set(scores.categories.tolist())
     results: dict[str, Any] = {
+        "protocol": f"Segmentation on {args.dataset} {args.split or 'val2014'}, images of {size} x "
+        f"{size} pixels, {args.components} components, masks cut at {args.threshold}; from 0 to 1",
         **segmentation_metrics(
             scores.confidences, scores.images, scores.categories, ours, published
         ),

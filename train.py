@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.encode import encode_pairs
     from misc.evaluation import retrieval_metrics
     from misc.loss import CollapseMonitor
+    from misc.progress_pictures import log_heat_maps
     from misc.runs import choose_settings, start_or_resume, training_images
     from misc.runtime import StopRequest, select_device
     from misc.training import finish_epoch, train_epoch
@@ -94,6 +95,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
                 config.batch_size,
                 workers=args.workers,
             )
+            log_heat_maps(training, validation_images, word_vectors, log)
             finish_epoch(training, retrieval_metrics(*embeddings), log)
     if stop:
         logger.info("%s: saved %s; --resume goes on from there", stop.name, folder / "last.pt")

@@ -31,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
         prog="python -m demo.app",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[model_options(batch_size=32, texts=False), common_options(precision=False)],
+        parents=[model_options(batch_size=32, texts=False), common_options(precision=None)],
     )
     parser.add_argument(
         "--word-vectors",

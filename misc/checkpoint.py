@@ -14,35 +14,49 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from misc.cli import run
 from misc.config import evaluation_size
 from misc.files import replacing
+from misc.hub import local_path, save_folder
 from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
-from models.joint_embedding import JointEmbedding, ModelConfig
+from misc.transforms import MEAN, STANDARD_DEVIATION
+from models.config import ModelConfig
+from models.joint_embedding import FORMAT, JointEmbedding
+
+NORMALISATION = {"mean": list(MEAN), "standard_deviation": list(STANDARD_DEVIATION)}
 
 logger = logging.getLogger(__name__)
-
-FORMAT = "dsve-1"
 
 
 @dataclasses.dataclass
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """What a checkpoint holds, be it a file or a folder."""
 
     config: ModelConfig
     state_dict: dict[str, Tensor]
     training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
+    recorded_size: int | None = None  # of images, where a folder says it
+    word_table: str = ""  # fingerprint of the word vectors, where a folder says it
 
     @property
     def image_size(self) -> int:
         """Side of the square, in pixels, to which images are squeezed for this model."""
-        return evaluation_size(self.training.get("config", {}).get("dataset", ""))
+        dataset = self.training.get("config", {}).get("dataset", "")
+        return self.recorded_size or evaluation_size(dataset)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the ``config.json`` of a folder says beside the model's settings."""
+        return {
+            "training": {"config": self.training.get("config", {})},
+            "preprocessing": {"image_size": self.image_size, **NORMALISATION},
+            "word_table_sha256": self.word_table,
+        }
 
 
 def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:
@@ -55,33 +69,25 @@ def _save(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "config": dataclasses.asdict(checkpoint.config),
         "state_dict": checkpoint.state_dict,
+        **checkpoint.about,
         "training": checkpoint.training,
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
 
-def save_safetensors(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write ``model.safetensors`` and ``config.json`` into a folder."""
-    settings = {
-        "format": FORMAT,
-        "config": dataclasses.asdict(checkpoint.config),
-        "training": checkpoint.training,
-    }
-    with replacing(folder / "model.safetensors") as temporary:
-        safetensors.torch.save_file(checkpoint.state_dict, temporary)
-    with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint to the CPU: a file of ours, one of 2018, or a safetensors folder.
+    """Read a checkpoint to the CPU: a file of ours, one of 2018, or a folder of safetensors.
+
+    Args:
+        path: the file or folder; ``hf://user/name[@revision]`` is a folder on the hub.
 
     Raises:
         FileNotFoundError: if there is no such file.
+        OSError: if it cannot be downloaded.
         ValueError: if it is not a checkpoint; the message names it.
     """
-    path = Path(path)
+    path = local_path(path)
     if path.is_dir():
         path = path / "model.safetensors"
     if path.suffix == ".safetensors":
@@ -106,12 +112,29 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
             f"{path} is not a checkpoint: neither in this code's format, {FORMAT}, nor in that of "
             "2018 (img_emb.*, cap_emb.*, fc.*)"
         )
-    training = content.get("training")
+    about = content.get("about", content)  # in a file it stands beside the settings
+    if not isinstance(about, dict):
+        raise ValueError(f"{path}: what is said about the model should be a dictionary: {about!r}")
+    training = about.get("training")
     return Checkpoint(
         _read_config(content.get("config"), path),
         check_tensors(tensors, path),
         training if isinstance(training, dict) else {},
+        recorded_size=_read_image_size(about.get("preprocessing"), path),
+        word_table=str(about.get("word_table_sha256", "")),
     )
+
+
+def _read_image_size(preprocessing: object, path: Path) -> int | None:
+    if preprocessing is None:  # a file, or a folder of before it was said
+        return None
+    size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
+    if type(size) is not int or size < 1 or preprocessing != {"image_size": size, **NORMALISATION}:
+        raise ValueError(
+            f"{path}: preprocessing should be an image_size in pixels and {NORMALISATION}, not "
+            f"{preprocessing!r}"
+        )
+    return size
 
 
 def _read_config(values: object, path: Path) -> ModelConfig:
@@ -145,7 +168,7 @@ def build_model(checkpoint: Checkpoint, path: Path | str) -> JointEmbedding:
     """
     try:
         with torch.device("meta"):  # neither memory nor time for weights that are replaced
-            model = JointEmbedding(checkpoint.config)
+            model = JointEmbedding(checkpoint.config, checkpoint.about)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: no model has these settings: {error}") from error
     load_strictly(model, checkpoint.state_dict, path)
@@ -159,14 +182,15 @@ def convert(args: argparse.Namespace) -> None:
         FileExistsError: if something is there already and ``--force`` was not given.
     """
     checkpoint = read_checkpoint(args.old)
-    build_model(checkpoint, args.old)  # refuses what -p would refuse later
+    model = build_model(checkpoint, args.old)  # refuses what -p would refuse later
     written = args.new / "model.safetensors" if args.safetensors else args.new
     if written.exists() and not args.force:
         raise FileExistsError(f"{written} exists; --force overwrites it")
-    kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
-    converted = dataclasses.replace(checkpoint, training=kept)
-    write = save_safetensors if args.safetensors else _save
-    write(args.new, converted)
+    if args.safetensors:
+        save_folder(args.new, model)
+    else:
+        kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
+        _save(args.new, dataclasses.replace(checkpoint, training=kept))
     logger.info("written: %s", written)
 
 
@@ -204,9 +228,9 @@ def get_parser() -> argparse.ArgumentParser:
         return added
 
     described = command(info, "print what is in a checkpoint, without building its model")
-    described.add_argument("file", type=Path, help="checkpoint: ours, of 2018, or safetensors")
+    described.add_argument("file", help="checkpoint: ours, of 2018, a folder, or hf://user/name")
     converted = command(convert, "rewrite a checkpoint of 2018, or of ours, in our format")
-    converted.add_argument("old", type=Path, help="the checkpoint that there is")
+    converted.add_argument("old", help="the checkpoint that there is, as for info")
     converted.add_argument("new", type=Path, help="the file to write; a folder for --safetensors")
     converted.add_argument(
         "--safetensors", action="store_true", help="write model.safetensors and config.json"

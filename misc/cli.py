@@ -71,7 +71,11 @@ def model_options(batch_size: int, texts: bool = True) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("model")
     group.add_argument(
-        "-p", "--path", type=Path, required=True, help="checkpoint: ours, or the 2018 files"
+        "-p",
+        "--path",
+        required=True,
+        help="checkpoint: ours, the 2018 files, a folder of safetensors, or such a folder on the "
+        "Hugging Face hub, hf://user/name[@revision]",
     )
     group.add_argument(
         "-bs",

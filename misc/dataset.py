@@ -33,7 +33,11 @@ def data_paths(root: Path, dataset: str) -> DataPaths:
 
 
 def find_word_vectors(
-    chosen: str, paths: DataPaths, recorded: str = "", dimension: int | None = None
+    chosen: str,
+    paths: DataPaths,
+    recorded: str = "",
+    dimension: int | None = None,
+    fingerprint: str = "",
 ) -> WordVectors:
     """Open the word vectors that a user chose, else those of training, else the data root's.
 
@@ -43,6 +47,8 @@ def find_word_vectors(
         recorded: what the model was trained with, as ``chosen``; "" if that is not known. A
             folder that is not on this machine is passed over.
         dimension: W that the model needs; ``None`` takes any.
+        fingerprint: that of the word vectors of training; others are used with a warning. "" if
+            it is not known.
 
     Raises:
         FileNotFoundError: if there are no word vectors.
@@ -59,6 +65,12 @@ def find_word_vectors(
         raise ValueError(
             f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
             f"{word_vectors.dimension}; --word-vectors names another folder"
+        )
+    if fingerprint and word_vectors.fingerprint() != fingerprint:
+        logger.warning(
+            "the word vectors in %s are not those that the model was trained with, so texts may "
+            "mean nothing to it; --word-vectors names another folder",
+            folder,
         )
     return word_vectors
 

@@ -29,7 +29,7 @@ class Embedder:
     Word vectors are opened when the first text needs them.
 
     Args:
-        path: a checkpoint: ours, one of 2018, or a folder of safetensors.
+        path: a checkpoint: ours, one of 2018, a folder of safetensors, or hf://user/name.
         device: "auto" (CUDA where there is one), "cpu", "cuda:1" …
         word_vectors: folder with dictionary.txt and utable.npy; "" takes those that the model
             was trained with, else word_vectors under ``data_root``.
@@ -63,6 +63,7 @@ class Embedder:
             DataPaths(Path(data_root or default_data_root())),
             checkpoint.training.get("config", {}).get("word_vectors", ""),
             dimension=checkpoint.config.word_dim,
+            fingerprint=checkpoint.word_table,
         )
 
     @functools.cached_property

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_with_words(
-    path: Path, device: torch.device, paths: DataPaths, chosen_word_vectors: str = ""
+    path: Path | str, device: torch.device, paths: DataPaths, chosen_word_vectors: str = ""
 ) -> tuple[JointEmbedding, WordVectors]:
     """Load the model of a checkpoint and the word vectors that it can be used with.
 
@@ -41,7 +41,7 @@ def load_with_words(
 
 def build_with_words(
     checkpoint: Checkpoint,
-    path: Path,
+    path: Path | str,
     device: torch.device,
     paths: DataPaths,
     chosen_word_vectors: str = "",
@@ -49,7 +49,7 @@ def build_with_words(
     """Do what ``load_with_words`` does with a checkpoint that was read from ``path``."""
     recorded = checkpoint.training.get("config", {}).get("word_vectors", "")
     word_vectors = find_word_vectors(
-        chosen_word_vectors, paths, recorded, dimension=checkpoint.config.word_dim
+        chosen_word_vectors, paths, recorded, checkpoint.config.word_dim, checkpoint.word_table
     )
     return build_model(checkpoint, path).to(device), word_vectors
 

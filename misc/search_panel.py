@@ -8,7 +8,7 @@ from torch import Tensor
 
 from misc.encode import map_image_files
 from misc.files import replacing
-from misc.localization import heat_maps
+from misc.localization import kernel_heat_maps
 from misc.search import Answer
 from misc.transforms import load_image
 from misc.visualization import contact_sheet, overlay
@@ -25,7 +25,7 @@ def write_sheet(
     image_size: int,
     components: int,
     batch_size: int,
-    **options: int | str,
+    workers: int = 0,
 ) -> list[str]:
     """Write a PNG of the images that were found for each query, the query's heat map over each.
 
@@ -37,7 +37,7 @@ def write_sheet(
         image_size: side of the square that images are squeezed to for the model, in pixels.
         components: how many of a query's components count in its heat map.
         batch_size: images in a batch.
-        options: ``workers`` and ``precision``, as for ``misc.encode.map_image_files``.
+        workers: processes that read images; 0 reads them in this one.
 
     Returns:
         The names of the images that could not be read; each is logged, with the reason.
@@ -46,15 +46,17 @@ def write_sheet(
         ValueError: if none of the names is an image that can be read.
     """
     groups, reasons = [], {}
-    for query, answer in zip(queries, answers, strict=True):
+    device = next(model.parameters()).device
+    kernels = model.localization_kernels(queries.to(device), components)
+    for kernel, answer in zip(kernels, answers, strict=True):
         images = [Path(found.name) for found in answer.found]
         tiles = []
         for indices, _, maps, failures in map_image_files(
-            model, images, image_size, batch_size, **options
+            model, images, image_size, batch_size, workers
         ):
             reasons |= {failure.name: failure.reason for failure in failures}
             for index, image_maps in zip(indices, maps, strict=True):
-                heat = heat_maps(image_maps, query[None].to(image_maps), components)[0]
+                heat = kernel_heat_maps(image_maps, kernel[None])[0]
                 title = f"{answer.found[index].score:.3f} {images[index].name}"
                 tiles.append((title, overlay(load_image(images[index]), heat)))
         if tiles:

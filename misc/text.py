@@ -1,6 +1,7 @@
 """Captions to tokens to word vectors."""
 
 import functools
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 UNKNOWN = "UNK"
+SAMPLED_ROWS = 256  # of a table, in its fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +101,18 @@ class WordVectors:
     def dimension(self) -> int:
         """W, the dimension of the vectors."""
         return self.table.shape[1]
+
+    def fingerprint(self) -> str:
+        """Compute a SHA-256 that tells whether word vectors are those a model was trained with.
+
+        Of the dictionary, the table's type, and ``SAMPLED_ROWS`` rows evenly spread:
+        the whole of a large table would take a minute to read.
+        """
+        places = np.linspace(0, len(self.table) - 1, SAMPLED_ROWS).astype(int)
+        digest = hashlib.sha256("\n".join(self.index).encode())
+        digest.update(self.table.dtype.str.encode())
+        digest.update(np.ascontiguousarray(self.table[places]).tobytes())
+        return digest.hexdigest()
 
     def rows(self, text: str, first_sentence: bool = False) -> np.ndarray:
         """Look up the rows (T,) of a text's tokens: exact, else (maybe) lower case, else UNK.

@@ -1,20 +1,33 @@
-"""Pictures of heat maps: the only place that draws."""
+"""Pictures of heat maps and of training: the only place that draws."""
+
+from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from torch import Tensor
+
+from misc.curves import DIRECTIONS, RECALLS
+
+if TYPE_CHECKING:  # curves, and --help, need no torch
+    from matplotlib.axes import Axes
+    from torch import Tensor
 
 COLORMAP = "inferno"  # perceptually uniform: from dark to bright, whatever the reader's eyes
 COLUMNS = 4  # tiles in a row of a panel
 GAP = 8  # pixels around tiles and titles
 SHEET_TILE = 224  # side in pixels of the squares of a contact sheet
+# Of Okabe and Ito: told apart by colour-blind readers, and in grey, too.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+MARKED_EPOCHS = 20  # with more of them, a dot for each would hide the lines
 
 
 def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
@@ -22,6 +35,8 @@ def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
 
     A flat heat map, which says nothing, is all in the colour of the lowest value.
     """
+    import torch.nn.functional as F
+
     width, height = size
     shifted = (heat_map - heat_map.min()).float().cpu()
     highest = shifted.max()
@@ -154,3 +169,52 @@ def localization_panel(
         mark_peak(tile, points[place].tolist())
         tiles.append((phrase, tile))
     return panel(tiles)
+
+
+def _plot(axis: Axes, title: str, epochs: Sequence[float], lines: Mapping[str, tuple]) -> None:
+    """Plot lines, each a colour and a value an epoch by its name, into one panel of a figure."""
+    style = "o-" if len(epochs) <= MARKED_EPOCHS else "-"
+    for name, (color, values) in lines.items():
+        axis.plot(epochs, values, style, color=color, markersize=4, label=name)
+    axis.set_title(title)
+    axis.set_xlabel("epoch")
+    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Image.Image:
+    """Draw how a training went, over its epochs: loss, learning rate and recalls.
+
+    Args:
+        records: one an epoch, with the keys of ``log.jsonl``.
+        title: of the picture.
+    """
+
+    def line(key: str, color: str) -> tuple[str, list[float]]:
+        return color, [record[key] for record in records]
+
+    epochs = [record["epoch"] for record in records]
+    figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    loss, rate, *recalls = figure.subplots(2, 2).flat
+    _plot(loss, "training loss", epochs, {"loss": line("loss", BLUE)})
+    _plot(rate, "learning rate", epochs, {"rate": line("learning_rate", BLUE)})
+    for axis, (direction, name) in zip(recalls, DIRECTIONS.items(), strict=True):
+        colors = zip(RECALLS, (BLUE, ORANGE, GREEN), strict=True)
+        lines = {recall: line(f"{direction}/{recall}", color) for recall, color in colors}
+        _plot(axis, f"recall in validation, {name}, percent", epochs, lines)
+        axis.set_ylim(0, 103)
+        axis.legend()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+if __name__ == "__main__":
+    from misc.cli import run
+    from misc.curves import get_parser, main
+
+    run(main, get_parser())

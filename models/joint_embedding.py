@@ -1,22 +1,42 @@
 """The whole model: images and sentences in one space."""
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.image_encoder import ImageEncoder
 from models.text_encoder import TextEncoder
 
+FORMAT = "dsve-1"  # of checkpoints and folders; others are refused
 
-class JointEmbedding(nn.Module):
+
+class JointEmbedding(
+    nn.Module,
+    PyTorchModelHubMixin,
+    paper_url="https://arxiv.org/abs/1804.01720",
+    pipeline_tag="feature-extraction",
+    tags=["image-text-retrieval", "visual-grounding"],
+):
     """Deep semantic-visual embedding with localisation (DSVE-loc, CVPR 2018).
 
-    Built from the configuration alone: nothing is downloaded and no file is read.
+    Built from the configuration alone: nothing is downloaded and no file is read. A folder of
+    ``model.safetensors`` and ``config.json``, here or on the Hugging Face hub, is written by
+    ``save_pretrained`` and ``push_to_hub`` and read by ``from_pretrained``.
+
+    Args:
+        config: what the model is built from.
+        about: what else ``config.json`` says, such as how images are prepared; kept, not used.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, about: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.config = config
+        self.about = about or {}
         self.image_encoder = ImageEncoder(
             config.backbone,
             config.stages,
@@ -90,3 +110,47 @@ class JointEmbedding(nn.Module):
     def forward(self, images: Tensor, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Embed a batch of pairs: (image embeddings (B, D), caption embeddings (B, D))."""
         return self.encode_image(images), self.encode_text(vectors, lengths)
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        config: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> str | None:
+        """Write ``model.safetensors``, ``config.json`` and, where there is none, a model card.
+
+        Args:
+            save_directory: the folder; it is made.
+            config: content of ``config.json``; ``None`` is what ``from_pretrained`` reads.
+            options: see ``huggingface_hub.ModelHubMixin.save_pretrained``.
+        """
+        settings = {
+            "format": FORMAT,
+            "config": dataclasses.asdict(self.config),
+            "about": self.about,
+        }
+        return super().save_pretrained(save_directory, config=config or settings, **options)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        config: ModelConfig | None = None,
+        about: dict[str, Any] | None = None,
+        map_location: str = "cpu",
+        **where: Any,  # noqa: ANN401
+    ) -> "JointEmbedding":
+        """Read safetensors and nothing else, all of them: the mixin would allow pickles and gaps.
+
+        Raises:
+            FileNotFoundError: if there is no ``config.json``.
+            RuntimeError: if weights are missing, unexpected or of another shape.
+        """
+        if config is None:
+            raise FileNotFoundError(f"no config.json in {model_id}, so it is not a model of ours")
+        weights = Path(model_id, "model.safetensors")
+        if not Path(model_id).is_dir():
+            weights = hf_hub_download(model_id, weights.name, **where)
+        return cls._load_as_safetensor(cls(config, about), str(weights), map_location, strict=True)

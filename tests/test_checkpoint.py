@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_named(path, changes, message):
 def test_safetensors_hold_the_same_model(model, path, tmp_path):
     run("convert", path, tmp_path / "folder", "--safetensors")
     files = {file.name for file in (tmp_path / "folder").iterdir()}
-    assert files == {"model.safetensors", "config.json"}
+    assert files == {"README.md", "model.safetensors", "config.json"}
     for place in (tmp_path / "folder", tmp_path / "folder" / "model.safetensors"):
         assert torch.equal(embeddings(load_model(place)), embeddings(model))
     assert read_checkpoint(tmp_path / "folder").training == {"config": TRAINING["config"]}

@@ -1,0 +1,71 @@
+"""Folders of models, here and on the Hugging Face hub."""
+
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import HfApi, ModelCard, snapshot_download
+from huggingface_hub.errors import HTTPError, RevisionResolutionError
+
+from models.joint_embedding import JointEmbedding
+
+HUB_ERRORS = (OSError, HTTPError, RevisionResolutionError)
+PREFIX = "hf://"
+FILES = ["config.json", "model.safetensors"]  # all that is read, so nothing else is downloaded
+
+
+def local_path(path: Path | str) -> Path:
+    """Give the folder of ``hf://user/name[@revision]``, downloaded; any other path as it is.
+
+    Raises:
+        OSError: if it cannot be downloaded, and was not before.
+        ValueError: if no model can be called so.
+    """
+    if not str(path).startswith(PREFIX):
+        return Path(path)
+    name, _, revision = str(path).removeprefix(PREFIX).partition("@")
+    if name.count("/") != 1:
+        raise ValueError(f"{path}: a model on the hub is {PREFIX}user/name or with @revision")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=FILES))
+    except HUB_ERRORS as error:
+        raise OSError(f"{path} cannot be downloaded: {_reason(error)}") from error
+
+
+def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = None) -> None:
+    """Write what ``model.save_pretrained`` does, each file once all of them are whole.
+
+    Args:
+        folder: where the files go, over those of the same names.
+        model: what is written.
+        card: the model card, ``README.md``; ``None`` is a short one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        if card is not None:
+            card.save(Path(temporary) / "README.md")
+        model.save_pretrained(temporary)
+        settings, weights = Path(temporary, "config.json"), Path(temporary, "model.safetensors")
+        weights.chmod(settings.stat().st_mode)  # safetensors lets nobody else read its files
+        for file in Path(temporary).iterdir():
+            file.replace(folder / file.name)
+
+
+def push(folder: Path, name: str) -> str:
+    """Upload a folder's model and card as ``user/name``, and give the address of the commit.
+
+    Raises:
+        OSError: if it cannot be uploaded.
+        ValueError: if no model can be called so.
+    """
+    try:
+        api = HfApi()
+        api.create_repo(name, exist_ok=True)
+        return api.upload_folder(
+            repo_id=name, folder_path=folder, allow_patterns=[*FILES, "README.md"]
+        )
+    except HUB_ERRORS as error:
+        raise OSError(f"{folder} cannot be pushed to {name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())  # the hub's messages have many lines

@@ -1,0 +1,120 @@
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from misc.checkpoint import save_checkpoint
+from misc.config import PRESETS
+from misc.export import get_parser, main
+from misc.text import WordVectors
+from models.joint_embedding import JointEmbedding, ModelConfig
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+MINIATURE = ModelConfig(
+    backbone="resnet18", stages=2, embedding_dim=16, pool_k=3, word_dim=50, sru_layers=2
+)
+
+
+def export(path, folder):
+    return main(get_parser().parse_args(["onnx", "-p", str(path), "-o", str(folder)]))
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    model = JointEmbedding(MINIATURE).eval()
+    with torch.no_grad():  # what starts at zero shows no error
+        for layer in model.text_encoder.sru.rnn_lst:
+            layer.weight_c.normal_()
+            layer.bias.normal_()
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    save_checkpoint(folder / "best.pt", model, {"config": vars(PRESETS["toy"][1])})
+    files = export(folder / "best.pt", folder / "onnx")
+    assert sorted(file.name for file in files) == sorted(
+        file.name for file in (folder / "onnx").iterdir()
+    )
+    return folder / "onnx"
+
+
+def run(folder, name, **inputs):
+    session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
+    arrays = {key: value.numpy() for key, value in inputs.items()}
+    return torch.from_numpy(session.run(None, arrays)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 97, 150), (2, 128, 33), (1, 16, 24)])
+@torch.inference_mode()
+def test_images_are_embedded_and_mapped_as_by_torch_whatever_their_number_and_size(
+    model, folder, shape
+):
+    count, height, width = shape
+    images = torch.randn(count, 3, height, width)
+    embeddings, maps = model.encode_image_with_maps(images)
+    for name, expected in (("image_encoder", embeddings), ("activation_maps", maps)):
+        found = run(folder, name, images=images)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [[1], [5], [3, 1, 7, 2], [4, 4], [60, 2]])
+@torch.inference_mode()
+def test_texts_are_embedded_as_by_torch_whatever_their_number_and_length(model, folder, lengths):
+    vectors, lengths = torch.randn(len(lengths), max(lengths) + 1, 50), torch.tensor(lengths)
+    found = run(folder, "text_encoder", vectors=vectors, lengths=lengths)
+    expected = model.encode_text(vectors, lengths)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_the_description_says_how_images_are_prepared(folder):
+    assert json.loads((folder / "model.json").read_text(encoding="utf-8")) == {
+        "image_size": 128,
+        "mean": [0.485, 0.456, 0.406],
+        "standard_deviation": [0.229, 0.224, 0.225],
+        "embedding_dim": 16,
+        "word_dim": 50,
+        "opset": 20,
+    }
+
+
+def test_the_example_in_the_readme_computes_what_the_model_does(
+    model, folder, toy_root, tmp_path, monkeypatch
+):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = [block for block in blocks if "onnxruntime" in block]
+    assert "torch" not in example
+    photo = sorted((toy_root / "toy" / "coco" / "images" / "val2014").glob("*.jpg"))[0]
+    (tmp_path / "photo.jpg").symlink_to(photo)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "onnx").symlink_to(folder)
+    (tmp_path / "data").symlink_to(toy_root)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(example, names)
+
+    from misc.transforms import evaluation_transform, load_image
+
+    word_vectors = WordVectors.load(toy_root / "toy" / "word_vectors")
+    with torch.inference_mode():
+        image = model.encode_image(evaluation_transform(128)(load_image(photo))[None])
+        text = model.encode_text(*word_vectors.batch([word_vectors.rows("a dog in the snow")]))
+    np.testing.assert_allclose(names["image"], image, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(names["text"], text, rtol=0, atol=1e-4)
+
+
+def test_what_is_missing_is_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at .*absent.pt"):
+        export(tmp_path / "absent.pt", tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install -r requirements-export.txt"):
+        export(tmp_path / "absent.pt", tmp_path)
