@@ -1,0 +1,153 @@
+"""Several processes that work as one, as ``torchrun`` starts them; alone, all of it does nothing.
+
+    torchrun --nproc-per-node 2 train.py --preset toy
+
+A rank is the number of a process, from 0; rank 0, the main process, alone writes and reports.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[torch.device]:
+    """Join the processes that were started together, if there are others.
+
+    NCCL connects GPUs, of which each process takes its own, and gloo connects CPUs.
+
+    Args:
+        device: what the user asked for.
+
+    Yields:
+        The device of this process: ``cuda:LOCAL_RANK`` for any CUDA device.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    yield device
+    dist.destroy_process_group()  # not after an error: it could wait for the others for ever
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return how many processes work together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Say whether this is the process that writes and reports."""
+    return rank() == 0
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Let the first process of each node do something before its others, who find it done."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not first and world_size() > 1:
+        dist.barrier()
+    yield
+    if first and world_size() > 1:
+        dist.barrier()
+
+
+def _connected_device() -> torch.device:
+    """Where tensors must be for processes to exchange them."""
+    if dist.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def gather_objects(thing: Any) -> list[Any]:  # noqa: ANN401
+    """Collect something small of each process, in the order of their ranks."""
+    things = [thing] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(things, thing)
+    return things
+
+
+def gather_numbers(*numbers: float) -> Tensor:
+    """Collect k numbers of each process: (processes, k), float64, on the CPU."""
+    own = torch.tensor([numbers], dtype=torch.float64)
+    if world_size() == 1:
+        return own
+    own = own.to(_connected_device())
+    gathered = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(gathered, own)
+    return torch.cat(gathered).cpu()
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, in the order of their ranks, on every process.
+
+    Args:
+        rows: (n, ...) with an n of its own in each process, which may be 0; all else is equal.
+
+    Returns:
+        (sum of n, ...), on the device of ``rows``; ``gather_with_gradient`` has a gradient too.
+    """
+    if world_size() == 1:
+        return rows
+    counts = gather_numbers(len(rows)).int().flatten().tolist()
+    # Backends exchange equal shapes only.
+    padded = rows.new_zeros(max(counts), *rows.shape[1:], device=_connected_device())
+    padded[: len(rows)] = rows.detach()
+    gathered = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(gathered, padded)
+    parts = [part[:count] for part, count in zip(gathered, counts, strict=True)]
+    return torch.cat(parts).to(rows.device)
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        counts = gather_numbers(len(rows)).int().flatten().tolist()
+        context.start, context.count = sum(counts[: rank()]), len(rows)
+        return gather_rows(rows)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        return total[context.start : context.start + context.count]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """Do what ``gather_rows`` does, for a loss that is the sum of the processes' own losses.
+
+    The gradient of ``rows`` (n, ...) is then that of the sum: whatever other processes computed of
+    these rows counts too. All processes must run backward, one with 0 rows as well.
+    """
+    return _GatherWithGradient.apply(rows) if world_size() > 1 else rows
+
+
+def broadcast_buffers(model: torch.nn.Module) -> None:
+    """Give all processes the statistics of the main one's batch norms."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def parallel(model: torch.nn.Module) -> torch.nn.Module:
+    """Wrap a model so that backward averages the gradients of all processes.
+
+    The parameters that train at this moment are meant: wrap it anew when others are to.
+    """
+    if world_size() == 1:
+        return model
+    # What changes in a buffer is sent once an epoch, not before each step.
+    return DistributedDataParallel(model, broadcast_buffers=False)
