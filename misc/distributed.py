@@ -112,11 +112,15 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(parts).to(rows.device)
 
 
+def first_row(count: int) -> int:
+    """Say where, in ``gather_rows``, the ``count`` rows of this process begin."""
+    return int(gather_numbers(count)[: rank()].sum())
+
+
 class _GatherWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
-        counts = gather_numbers(len(rows)).int().flatten().tolist()
-        context.start, context.count = sum(counts[: rank()]), len(rows)
+        context.start, context.count = first_row(len(rows)), len(rows)
         return gather_rows(rows)
 
     @staticmethod

@@ -7,6 +7,8 @@ from types import FrameType
 
 import torch
 
+from misc.distributed import gather_numbers
+
 logger = logging.getLogger(__name__)
 
 
@@ -59,7 +61,8 @@ def seed_generators(device: torch.device, *numbers: int) -> None:
 class StopRequest:
     """Turns SIGINT and SIGTERM into a question that a loop can ask between two steps.
 
-    A second SIGINT is not caught: it raises ``KeyboardInterrupt``, for the impatient.
+    A second SIGINT is not caught: it raises ``KeyboardInterrupt``, for the impatient. Where several
+    processes work together, ``agree`` gives all of them the same answer.
     """
 
     def __init__(self) -> None:
@@ -77,6 +80,13 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         return self._signal is not None
+
+    def agree(self) -> bool:
+        """Say whether any process was asked to stop, and from then on count as asked here too."""
+        number = int(gather_numbers(self._signal or 0).max())
+        if number:
+            self._signal = signal.Signals(number)
+        return number > 0
 
     @property
     def name(self) -> str:
