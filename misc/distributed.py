@@ -7,6 +7,7 @@ A rank is the number of a process, from 0; rank 0, the main process, alone write
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,5 +154,6 @@ def parallel(model: torch.nn.Module) -> torch.nn.Module:
     """
     if world_size() == 1:
         return model
-    # What changes in a buffer is sent once an epoch, not before each step.
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    # Of 1x1 convolutions, for whose gradients two memory layouts are the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    return DistributedDataParallel(model)
