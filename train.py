@@ -68,19 +68,19 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.training import event_log, finish_epoch, train_epoch
     from misc.transforms import training_transform
 
-    folder, model_config, config, checkpoint = choose_settings(args)
-    paths = data_paths(args.data_root, config.dataset)
-    images, validation_images = training_images(paths), read_captions(paths, ("val",))
-    word_vectors = find_word_vectors(config.word_vectors, paths, dimension=model_config.word_dim)
-    transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
-    dataset = PairDataset(images, transform, word_vectors, config.seed)
-    monitor = CollapseMonitor(config.margin)
-    with process_group(select_device(args.device)) as device, StopRequest() as stop:
+    with process_group(select_device(args.device)) as device:
+        folder, model_config, config, checkpoint = choose_settings(args)
+        paths, word_dim = data_paths(args.data_root, config.dataset), model_config.word_dim
+        images, validation_images = training_images(paths), read_captions(paths, ("val",))
+        word_vectors = find_word_vectors(config.word_vectors, paths, dimension=word_dim)
+        transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
+        dataset = PairDataset(images, transform, word_vectors, config.seed)
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )
         logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
-        with event_log(training) as log:
+        monitor = CollapseMonitor(config.margin)
+        with StopRequest() as stop, event_log(training) as log:
             while training.progress.epoch < config.epochs and not stop.agree():
                 complete = train_epoch(
                     training, dataset, monitor, stop, args.workers, args.print_frequency

@@ -21,19 +21,15 @@ from torch.nn.parallel import DistributedDataParallel
 def process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the processes that were started together, if there are others.
 
-    NCCL connects GPUs, of which each process takes its own, and gloo connects CPUs.
+    NCCL connects GPUs, and gloo connects CPUs.
 
     Args:
-        device: what the user asked for.
-
-    Yields:
-        The device of this process: ``cuda:LOCAL_RANK`` for any CUDA device.
+        device: the one of this process, from ``misc.runtime.select_device``; yielded as it is.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device
@@ -53,6 +49,14 @@ def world_size() -> int:
 def is_main() -> bool:
     """Say whether this is the process that writes and reports."""
     return rank() == 0
+
+
+def was_restarted() -> bool:
+    """Say whether ``torchrun`` started the processes again, after one of them had died.
+
+    On other machines than that one's, they are not told so themselves.
+    """
+    return bool(gather_numbers(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))).max())
 
 
 @contextlib.contextmanager

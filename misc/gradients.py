@@ -41,8 +41,8 @@ def add_gradients(
         loss_function: a ``misc.loss.PairLoss``.
         seeds: of dropout, to which the process and the chunk are added.
         precision: "float32" or "bfloat16".
-        chunk_size: pairs that are embedded at a time, which memory is needed for (the cached
-            gradients of Gao et al., 2021); 0 embeds all at once.
+        chunk_size: pairs that are embedded at a time, for which there must be memory (cached
+            gradients, Gao et al., 2021); 0 embeds all at once. It is 0 in all processes or none.
 
     Returns:
         This process's share of the loss, a scalar without gradient.
@@ -70,8 +70,9 @@ def _embed(
 ) -> tuple[Tensor, Tensor]:
     device = chunk.images.device
     seed_generators(device, *seeds, rank(), number)
-    counts = torch.is_grad_enabled() and len(chunk) > 0  # each pair once, and an average of some
-    statistics = contextlib.nullcontext() if counts else keeping_statistics(model)
+    # Batch norms count a pair once, in the pass with gradients, and have no average of nothing.
+    counted = torch.is_grad_enabled() and len(chunk) > 0
+    statistics = contextlib.nullcontext() if counted else keeping_statistics(model)
     with statistics, autocast(device, precision):
         images, captions = model(chunk.images, chunk.vectors, chunk.lengths)
     return images.float(), captions.float()

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from misc.annotations import CaptionedImage, read_captions
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
-from misc.distributed import gather_objects, is_main, main_first
+from misc.distributed import gather_objects, is_main, main_first, was_restarted
 from misc.files import replacing
 from misc.published import load_image_weights
 from models.config import ModelConfig
@@ -133,19 +132,18 @@ def start_or_resume(
     Raises:
         ValueError: if the processes that train together did not all find the same checkpoint.
     """
-    found = gather_objects(checkpoint.training["progress"] if checkpoint else None)
-    if any(progress != found[0] for progress in found):
+    progress = Progress(**checkpoint.training["progress"]) if checkpoint else Progress()
+    found = gather_objects((progress.epoch, progress.batch))
+    if len(set(found)) > 1:
         raise ValueError(
-            f"the processes find different states of {folder}: {found}; --runs must be a folder "
-            "that all machines share"
+            f"the processes find {folder} at different epochs and batches, {found}; --runs must be "
+            "a folder that all machines share"
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
-    progress = Progress()
     if checkpoint:
         optimizer.load_state_dict(checkpoint.training["optimizer"])
-        progress = Progress(**checkpoint.training["progress"])
         logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
     if is_main():
         _prepare_folder(folder, model_config, config)
@@ -176,13 +174,12 @@ def choose_settings(
     name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
     folder, last = args.runs / name, args.runs / name / "last.pt"
     asked = dataclasses.replace(model_config, **given_model), dataclasses.replace(config, **given)
-    checkpoint = None
+    checkpoint, restarted = None, was_restarted()
     if last.exists():
         checkpoint = _read_run(last)
         model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
         # torchrun starts its processes again when one has died; with the same settings, the run
         # that is there is the one that they began.
-        restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
         if not args.resume and not (restarted and asked == (model_config, config)):
             raise FileExistsError(
                 f"there is a run in {folder}: --resume continues it, -n gives the new one a name"

@@ -1,6 +1,7 @@
 """Where and how the scripts run: device, precision, seeds, signals."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 def select_device(name: str = "auto") -> torch.device:
     """Choose the device that a user asked for, and say so in one log line.
 
+    Of the processes that ``torchrun`` starts, each takes the CUDA device of its own number.
+
     Args:
         name: "auto" (CUDA when there is one, else the CPU) or a torch device ("cuda:1", "cpu").
 
@@ -23,6 +26,8 @@ def select_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -102,12 +102,13 @@ def readable(batches: Iterable[PairBatch], image_size: int, word_dim: int) -> It
         yield batch
 
 
-def batches_left(run: Run, dataset: PairDataset, step_size: int) -> list[list[int]]:
-    """Return the batches of ``step_size`` pairs that the current epoch still has."""
-    batches = dataset.batches(step_size, run.progress.drawn)
+def batches_left(run: Run, dataset: PairDataset) -> list[list[int]]:
+    """Return this process's share of each batch that the current epoch still has."""
+    size = run.config.batch_size
+    batches = dataset.batches(size * world_size(), run.progress.drawn)
     if run.config.max_batches:
-        return batches[: max(0, run.config.max_batches - run.progress.batch)]
-    return batches
+        batches = batches[: max(0, run.config.max_batches - run.progress.batch)]
+    return [batch[rank() * size : (rank() + 1) * size] for batch in batches]
 
 
 def train_epoch(
@@ -126,11 +127,10 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
+    batches = batches_left(run, dataset)
     step_size = config.batch_size * world_size()
-    batches = batches_left(run, dataset, step_size)
     total = progress.drawn + step_size * len(batches)
-    own = slice(rank() * config.batch_size, (rank() + 1) * config.batch_size)
-    loader = pair_loader(dataset, [batch[own] for batch in batches], workers)
+    loader = pair_loader(dataset, batches, workers)
     loss_function: nn.Module = HardNegativeLoss(config.margin, config.num_negatives)
     if progress.epoch < config.warmup_epochs:
         loss_function, monitor = SoftmaxLoss(config.softmax_scale), CollapseMonitor(0.0)

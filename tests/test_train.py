@@ -347,3 +347,11 @@ def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other
     assert "resuming" in caplog.text
     with pytest.raises(FileExistsError, match="--resume continues it"):
         run_train(toy_root, tmp_path, f"{options} --learning-rate 1e-4")
+
+
+def test_processes_that_find_different_checkpoints_are_told_to_share_the_folder(
+    toy_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "gather_objects", lambda found: [found, (1, 0)])
+    with pytest.raises(ValueError, match=r"\[\(0, 0\), \(1, 0\)\]; --runs must be a folder"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1")
