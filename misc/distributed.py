@@ -6,6 +6,7 @@ A rank is the number of a process, from 0; rank 0, the main process, alone write
 """
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -29,11 +32,23 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
+    _warn_of_shared_store()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield device
     dist.destroy_process_group()  # not after an error: it could wait for the others for ever
+
+
+def _warn_of_shared_store() -> None:
+    """Say why processes that were started again may not connect: they read dead ones' addresses."""
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restarts != "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        logger.warning(
+            "started again, but over the store of the processes that died: these may fail to "
+            "connect, or wait for ever. Start torchrun with --standalone or --rdzv-backend c10d, "
+            "and TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment"
+        )
 
 
 def rank() -> int:

@@ -176,6 +176,21 @@ def test_loss_and_gradients_equal_those_of_one_process_with_all_the_pairs(result
                 torch.testing.assert_close(of_process[name], gradient, atol=atol, rtol=0)
 
 
+def test_processes_started_again_over_the_store_of_dead_ones_are_told_the_remedy(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    for restarts in "01":
+        assert not caplog.records
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
+        with distributed.process_group(CPU):
+            pass
+    assert "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in caplog.text
+
+
 TRAINING = (
     "--preset toy --backbone resnet18 --stages 1 --embedding-dim 16 --pool-k 2 --sru-layers 1 "
     "--text-dropout 0.1 --crop-size 32 --image-size 32 --batch-size 2 --workers 0 --device cpu "
