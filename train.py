@@ -4,6 +4,7 @@ Examples:
     python train.py --preset toy                          # minutes on a laptop, no download
     python train.py --data-root /data -n coco             # the paper's recipe, on COCO
     python train.py -n coco --resume                      # go on where a run was stopped
+    torchrun --nproc-per-node 8 train.py -n coco          # on eight GPUs, of 160 pairs each
     python train.py --preset toy --dataset coco --max-batches 5 --epochs 1      # a quick trial
 """
 
@@ -39,8 +40,12 @@ def get_parser() -> argparse.ArgumentParser:
         "--resume",
         action="store_true",
         help="continue the run of this name exactly where it stopped, with its own settings; "
-        "starts it if there is none",
+        "starts it if there is none. Processes that torchrun starts again need not be told",
     )
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=30.0, metavar="MINUTES",
+        help="save within epochs too, so often (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "-pf", "--print-frequency", "--print_frequency", type=positive, default=10,
         help="steps between two updates of the progress bar's loss (default: %(default)s)",
@@ -52,56 +57,42 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    from misc.acceleration import accelerate
     from misc.annotations import read_captions
     from misc.dataset import PairDataset, data_paths, find_word_vectors
-    from misc.encode import encode_pairs
-    from misc.evaluation import retrieval_metrics
+    from misc.distributed import is_main, process_group
     from misc.loss import CollapseMonitor
-    from misc.progress_pictures import log_heat_maps
     from misc.runs import choose_settings, start_or_resume, training_images
     from misc.runtime import StopRequest, select_device
-    from misc.training import finish_epoch, train_epoch
+    from misc.training import event_log, train_epoch, validate
     from misc.transforms import training_transform
 
-    folder, model_config, config, checkpoint = choose_settings(args)
-    paths = data_paths(args.data_root, config.dataset)
-    images, validation_images = training_images(paths), read_captions(paths, ("val",))
-    word_vectors = find_word_vectors(config.word_vectors, paths, dimension=model_config.word_dim)
-    transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
-    dataset = PairDataset(images, transform, word_vectors, config.seed)
-    device = select_device(args.device)
-    training = start_or_resume(folder, model_config, config, checkpoint, device)
-    logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
-    monitor = CollapseMonitor(config.margin)
-    with (
-        StopRequest() as stop,
-        SummaryWriter(str(folder), purge_step=training.progress.epoch) as log,
-    ):
-        while training.progress.epoch < config.epochs and not stop:
-            complete = train_epoch(
-                training, dataset, monitor, stop, args.workers, args.print_frequency
-            )
-            if not complete:
-                training.save("last.pt")
-                break
-            embeddings = encode_pairs(
-                accelerate(training.model, config.precision),
-                validation_images,
-                word_vectors,
-                config.image_size,
-                config.batch_size,
-                workers=args.workers,
-            )
-            log_heat_maps(training, validation_images, word_vectors, log)
-            finish_epoch(training, retrieval_metrics(*embeddings), log)
+    with process_group(select_device(args.device)) as device:
+        folder, model_config, config, checkpoint = choose_settings(args)
+        paths, word_dim = data_paths(args.data_root, config.dataset), model_config.word_dim
+        images, validation_images = training_images(paths), read_captions(paths, ("val",))
+        word_vectors = find_word_vectors(config.word_vectors, paths, dimension=word_dim)
+        transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
+        dataset = PairDataset(images, transform, word_vectors, config.seed)
+        training = start_or_resume(
+            folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
+        )
+        logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
+        monitor = CollapseMonitor(config.margin)
+        with StopRequest() as stop, event_log(training) as log:
+            while training.progress.epoch < config.epochs and not stop.agree():
+                complete = train_epoch(
+                    training, dataset, monitor, stop, args.workers, args.print_frequency
+                )
+                if not complete:
+                    training.save("last.pt")
+                    break
+                validate(training, validation_images, word_vectors, args.workers, log)
+        results = {**training.progress.metrics, "best_rsum": training.progress.best_rsum}
+        if is_main() and not stop:
+            write_json(results, args.json)
     if stop:
         logger.info("%s: saved %s; --resume goes on from there", stop.name, folder / "last.pt")
         sys.exit(stop.exit_status)
-    results = {**training.progress.metrics, "best_rsum": training.progress.best_rsum}
-    write_json(results, args.json)
     return results
 
 

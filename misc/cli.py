@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -235,9 +236,17 @@ def write_json(results: dict[str, Any], path: Path | None) -> None:
 
 
 def configure_logging() -> None:
-    """Send progress to stderr, a time before each line; stdout is for results."""
+    """Send progress to stderr, a time before each line; stdout is for results.
+
+    Of the processes that ``torchrun`` starts, those after the first send warnings only, with their
+    number.
+    """
+    rank = int(os.environ.get("RANK", "0"))
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+        level=logging.WARNING if rank else logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s {f'[{rank}] ' if rank else ''}%(message)s",
+        datefmt="%H:%M:%S",
     )
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it is loaded
 

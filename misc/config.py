@@ -124,8 +124,18 @@ class TrainConfig:
     )
     seed: int = setting(0, "seed of weights, data order, augmentation and dropout")
     epochs: int = setting(60, "how many epochs to train", "-mepoch", "--max_epoch")
-    batch_size: int = setting(160, "pairs in a batch", "-bs", "--batch_size")
-
+    batch_size: int = setting(
+        160,
+        "pairs in a batch of each process: N processes of torchrun train on N times as many a step",
+        "-bs",
+        "--batch_size",
+    )
+    chunk_size: int = setting(
+        0,
+        "if positive: embed so many pairs of a batch at a time, which memory must suffice for, at "
+        "the cost of a second pass; the gradients are those of the whole batch, but for batch "
+        "norms that train, which see chunks",
+    )
     max_batches: int = setting(0, "if positive: train on so many batches an epoch, for a trial")
     learning_rate: float = setting(1e-3, "highest rate", "-lr", "--learning_rate")
     learning_rate_decrease: float = setting(
@@ -220,6 +230,8 @@ def check_settings(config: TrainConfig) -> None:
         if getattr(config, name) not in possible:
             option, value = name.replace("_", "-"), getattr(config, name)
             raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
+    if config.chunk_size < 0:
+        raise ValueError(f"--chunk-size {config.chunk_size}: it must not be below 0")
     for name in ("epochs", "batch_size", "learning_rate", "crop_size", "image_size"):
         if getattr(config, name) <= 0:
             option, value = name.replace("_", "-"), getattr(config, name)

@@ -167,6 +167,15 @@ class PairBatch:
         moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
         return PairBatch(*moved, failures=self.failures)
 
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def chunks(self, size: int) -> list["PairBatch"]:
+        """Cut into batches of ``size`` pairs, the last of which may be smaller; at least one."""
+        tensors = (self.images, self.vectors, self.lengths, self.image_ids)
+        parts = zip(*(tensor.split(size) for tensor in tensors), strict=True)
+        return [PairBatch(*part, failures=[]) for part in parts]
+
 
 PairItem = tuple[Tensor, Tensor, int]
 
@@ -212,8 +221,12 @@ class PairDataset(Dataset):
             tensor = self.transform(image)
         return tensor, self.word_vectors.vectors(rows), entry.image_id
 
-    def batches(self, batch_size: int) -> list[list[int]]:
+    def batches(self, batch_size: int, start: int = 0) -> list[list[int]]:
         """Shuffle this epoch's pairs into whole batches; what is left over waits for another.
+
+        Args:
+            batch_size: pairs in a batch.
+            start: how many of the shuffled pairs are passed over, having been trained on.
 
         Raises:
             ValueError: if there are fewer pairs than fit in a batch.
@@ -225,8 +238,8 @@ class PairDataset(Dataset):
             )
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
         order = torch.randperm(len(self), generator=generator).tolist()
-        whole = len(order) - len(order) % batch_size
-        return [order[start : start + batch_size] for start in range(0, whole, batch_size)]
+        starts = range(start, len(order) - batch_size + 1, batch_size)
+        return [order[first : first + batch_size] for first in starts]
 
 
 def collate_pairs(items: list[PairItem | Failure]) -> PairBatch:

@@ -6,21 +6,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from misc.distributed import first_row, gather_rows, gather_with_gradient
+
 logger = logging.getLogger(__name__)
 
 
-def _negatives(images: Tensor, captions: Tensor, image_ids: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Similarities (B, B), image by caption, and the mask of pairs that are no negatives.
+class PairLoss(nn.Module):
+    """A loss over a batch of pairs, spread over all processes: each image against each caption.
 
-    Captions of the same image (equal ``image_ids``) all describe it, whatever their pair.
+    Every process scores its own images against all captions and its own captions against all
+    images, so its memory grows with the number of processes, not with the square of it. The loss
+    of the whole batch is the sum of what the processes return.
     """
-    similarity = images @ captions.T
-    if image_ids is None:
-        image_ids = torch.arange(len(images), device=images.device)
-    return similarity, image_ids[:, None] == image_ids[None, :]
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        caption_embeddings: Tensor,
+        image_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Sum the loss over this process's pairs: (B, D), (B, D), optional ids (B,) -> scalar.
+
+        Captions of the same image (equal ``image_ids``) all describe it, whatever their pair. The
+        number of pairs may be another in each process, and 0.
+        """
+        both = torch.cat([image_embeddings, caption_embeddings], dim=1)
+        all_images, all_captions = gather_with_gradient(both).chunk(2, dim=1)  # (N, D) each
+        numbers = torch.arange(len(all_images), device=both.device)
+        start = first_row(len(both))
+        pairs = numbers[start : start + len(both)]  # (B,), where this process's pairs are
+        all_ids = numbers if image_ids is None else gather_rows(image_ids)
+        same = all_ids[pairs, None] == all_ids  # (B, N)
+        return self.one_way(image_embeddings @ all_captions.T, same, pairs) + self.one_way(
+            caption_embeddings @ all_images.T, same, pairs
+        )
+
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
+        """Sum the loss of B items, each looking for its partner among N.
+
+        Args:
+            similarity: (B, N).
+            same: (B, N), True where both are of the same image, so that they are no negatives.
+            pairs: (B,), the column of each item's partner.
+        """
+        raise NotImplementedError
 
 
-class HardNegativeLoss(nn.Module):
+class HardNegativeLoss(PairLoss):
     """Triplet loss with the hardest negatives of the batch, in both directions (Eq. 7).
 
     Args:
@@ -33,48 +65,28 @@ class HardNegativeLoss(nn.Module):
         self.margin = margin
         self.num_negatives = num_negatives
 
-    def forward(
-        self,
-        image_embeddings: Tensor,
-        caption_embeddings: Tensor,
-        image_ids: Tensor | None = None,
-    ) -> Tensor:
-        """Sum the loss over a batch: (B, D), (B, D), optional ids (B,) -> scalar."""
-        similarity, same = _negatives(image_embeddings, caption_embeddings, image_ids)
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
+        """Sum the loss of B items, each looking for its partner among N."""
         # -inf, not the negated score: a negated negative similarity would be a hard negative.
         negatives = similarity.masked_fill(same, float("-inf"))
-        count = min(self.num_negatives, len(negatives))
-        pairs = similarity.diagonal()
-        hardest_captions = negatives.topk(count, dim=1).values - pairs[:, None]
-        hardest_images = negatives.topk(count, dim=0).values - pairs[None, :]
-        return (
-            F.relu(self.margin + hardest_captions).sum()
-            + F.relu(self.margin + hardest_images).sum()
-        )
+        hardest = negatives.topk(min(self.num_negatives, negatives.shape[1]), dim=1).values
+        return F.relu(self.margin + hardest - similarity.gather(1, pairs[:, None])).sum()
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(PairLoss):
     """Triplet loss with all the negatives of the batch, in both directions (Eq. 5 and 6)."""
 
     def __init__(self, margin: float = 0.2) -> None:
         super().__init__()
         self.margin = margin
 
-    def forward(
-        self,
-        image_embeddings: Tensor,
-        caption_embeddings: Tensor,
-        image_ids: Tensor | None = None,
-    ) -> Tensor:
-        """Sum the loss over a batch: (B, D), (B, D), optional ids (B,) -> scalar."""
-        similarity, same = _negatives(image_embeddings, caption_embeddings, image_ids)
-        pairs = similarity.diagonal()
-        captions = F.relu(self.margin + similarity - pairs[:, None])
-        images = F.relu(self.margin + similarity - pairs[None, :])
-        return (captions + images).masked_fill(same, 0.0).sum()
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
+        """Sum the loss of B items, each looking for its partner among N."""
+        costs = F.relu(self.margin + similarity - similarity.gather(1, pairs[:, None]))
+        return costs.masked_fill(same, 0.0).sum()
 
 
-class SoftmaxLoss(nn.Module):
+class SoftmaxLoss(PairLoss):
     """Cross-entropy of each pair among the batch, in both directions.
 
     Not in the paper: unlike the hardest negatives it does not collapse from a random start,
@@ -88,21 +100,11 @@ class SoftmaxLoss(nn.Module):
         super().__init__()
         self.scale = scale
 
-    def forward(
-        self,
-        image_embeddings: Tensor,
-        caption_embeddings: Tensor,
-        image_ids: Tensor | None = None,
-    ) -> Tensor:
-        """Sum the loss over a batch: (B, D), (B, D), optional ids (B,) -> scalar."""
-        similarity, same = _negatives(image_embeddings, caption_embeddings, image_ids)
-        other_pairs = same ^ torch.eye(len(same), dtype=torch.bool, device=same.device)
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
+        """Sum half the loss of B items, each looking for its partner among N."""
+        other_pairs = same.scatter(1, pairs[:, None], False)
         logits = (self.scale * similarity).masked_fill(other_pairs, float("-inf"))
-        target = torch.arange(len(logits), device=logits.device)
-        return (
-            F.cross_entropy(logits, target, reduction="sum")
-            + F.cross_entropy(logits.T, target, reduction="sum")
-        ) / 2
+        return F.cross_entropy(logits, pairs, reduction="sum") / 2
 
 
 class CollapseMonitor:

@@ -4,6 +4,8 @@ import argparse
 import dataclasses
 import json
 import logging
+import math
+import time
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from misc.annotations import CaptionedImage, read_captions
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
+from misc.distributed import gather_objects, is_main, main_first, was_restarted
 from misc.files import replacing
 from misc.published import load_image_weights
 from models.config import ModelConfig
@@ -29,22 +32,35 @@ class Progress:
     """
 
     epoch: int = 0  # the current epoch, from 0
-    batch: int = 0  # batches of it that are done
+    batch: int = 0  # steps of it that are done
+    drawn: int = 0  # pairs that they took, of the epoch's order, those that cannot be read included
     loss: float = 0.0  # summed over them
     pairs: int = 0  # trained on in them
     best_rsum: float = -1.0
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # of the last validation
 
+    def add(self, loss: float, pairs: int, drawn: int) -> None:
+        """Take in a step: its summed loss, the pairs trained on and the pairs drawn for it."""
+        self.batch += 1
+        self.loss += loss
+        self.pairs += pairs
+        self.drawn += drawn
+
 
 @dataclasses.dataclass
 class Run:
-    """One training run: its folder, settings, model, optimizer and progress."""
+    """One training run: its folder, settings, model, optimizer and progress.
+
+    Of several processes that train it together, the main one alone writes.
+    """
 
     folder: Path
     config: TrainConfig
     model: JointEmbedding
     optimizer: torch.optim.Optimizer
     progress: Progress
+    save_every: float = math.inf  # seconds between two checkpoints within an epoch
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
@@ -53,12 +69,20 @@ class Run:
 
     def save(self, name: str) -> None:
         """Write a whole checkpoint into the run's folder."""
+        if not is_main():
+            return
         training = {
             "config": dataclasses.asdict(self.config),
             "progress": dataclasses.asdict(self.progress),
             "optimizer": self.optimizer.state_dict(),
         }
         save_checkpoint(self.folder / name, self.model, training)
+        self.saved_at = time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Write last.pt if the last checkpoint is ``save_every`` old."""
+        if time.monotonic() - self.saved_at >= self.save_every:
+            self.save("last.pt")
 
     def log_epoch(self, record: dict[str, float]) -> None:
         """Append the record of an epoch to log.jsonl, over any record of the same epoch."""
@@ -81,7 +105,8 @@ def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
     model = JointEmbedding(model_config)
     if config.image_weights == "imagenet":
         try:
-            trunk = resnet_trunk(model_config.backbone, model_config.stages, "IMAGENET1K_V1")
+            with main_first():  # one download
+                trunk = resnet_trunk(model_config.backbone, model_config.stages, "IMAGENET1K_V1")
         except OSError as error:
             raise OSError(
                 f"torchvision's ImageNet weights of {model_config.backbone} cannot be downloaded "
@@ -100,20 +125,38 @@ def start_or_resume(
     config: TrainConfig,
     checkpoint: Checkpoint | None,
     device: torch.device,
+    save_every: float = math.inf,
 ) -> Run:
-    """Build the run, from its last checkpoint if there is one."""
+    """Build the run, from its last checkpoint if there is one.
+
+    Raises:
+        ValueError: if the processes that train together did not all find the same checkpoint.
+    """
+    progress = Progress(**checkpoint.training["progress"]) if checkpoint else Progress()
+    found = gather_objects((progress.epoch, progress.batch))
+    if len(set(found)) > 1:
+        raise ValueError(
+            f"the processes find {folder} at different epochs and batches, {found}; --runs must be "
+            "a folder that all machines share"
+        )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
-    progress = Progress()
     if checkpoint:
         optimizer.load_state_dict(checkpoint.training["optimizer"])
-        progress = Progress(**checkpoint.training["progress"])
         logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
+    if is_main():
+        _prepare_folder(folder, model_config, config)
+    return Run(folder, config, model, optimizer, progress, save_every)
+
+
+def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig) -> None:
+    """Write the settings down, and remove what a killed process was writing."""
+    for half_written in folder.glob(".*.tmp"):
+        half_written.unlink()
     settings = {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)}
     with replacing(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    return Run(folder, config, model, optimizer, progress)
 
 
 def choose_settings(
@@ -130,21 +173,29 @@ def choose_settings(
     dataset = given.get("dataset", config.dataset)
     name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
     folder, last = args.runs / name, args.runs / name / "last.pt"
-    checkpoint = None
+    asked = dataclasses.replace(model_config, **given_model), dataclasses.replace(config, **given)
+    checkpoint, restarted = None, was_restarted()
     if last.exists():
-        if not args.resume:
+        checkpoint = _read_run(last)
+        model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
+        # torchrun starts its processes again when one has died; with the same settings, the run
+        # that is there is the one that they began.
+        if not args.resume and not (restarted and asked == (model_config, config)):
             raise FileExistsError(
                 f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
             )
-        checkpoint = read_checkpoint(last)
-        if "optimizer" not in checkpoint.training:
-            raise ValueError(f"{last} is a converted model, not a run that could be resumed")
-        model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
         if dataclasses.replace(model_config, **given_model) != model_config:
             raise ValueError(f"the model of {last} cannot change while it is resumed")
     config = dataclasses.replace(config, **given)
     check_settings(config)
     return folder, dataclasses.replace(model_config, **given_model), config, checkpoint
+
+
+def _read_run(last: Path) -> Checkpoint:
+    checkpoint = read_checkpoint(last)
+    if "optimizer" not in checkpoint.training:
+        raise ValueError(f"{last} is a converted model, not a run that could be resumed")
+    return checkpoint
 
 
 def training_images(paths: DataPaths) -> list[CaptionedImage]:

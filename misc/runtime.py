@@ -1,17 +1,22 @@
 """Where and how the scripts run: device, precision, seeds, signals."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 
 import torch
 
+from misc.distributed import gather_numbers
+
 logger = logging.getLogger(__name__)
 
 
 def select_device(name: str = "auto") -> torch.device:
     """Choose the device that a user asked for, and say so in one log line.
+
+    Of the processes that ``torchrun`` starts, each takes the CUDA device of its own number.
 
     Args:
         name: "auto" (CUDA when there is one, else the CPU) or a torch device ("cuda:1", "cpu").
@@ -21,6 +26,8 @@ def select_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -75,7 +82,8 @@ def seed_generators(device: torch.device, *numbers: int) -> None:
 class StopRequest:
     """Turns SIGINT and SIGTERM into a question that a loop can ask between two steps.
 
-    A second SIGINT is not caught: it raises ``KeyboardInterrupt``, for the impatient.
+    A second SIGINT is not caught: it raises ``KeyboardInterrupt``, for the impatient. Where several
+    processes work together, ``agree`` gives all of them the same answer.
     """
 
     def __init__(self) -> None:
@@ -93,6 +101,13 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         return self._signal is not None
+
+    def agree(self) -> bool:
+        """Say whether any process was asked to stop, and from then on count as asked here too."""
+        number = int(gather_numbers(self._signal or 0).max())
+        if number:
+            self._signal = signal.Signals(number)
+        return number > 0
 
     @property
     def name(self) -> str:

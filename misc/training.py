@@ -1,18 +1,37 @@
 """Train the model of a run: steps, epochs and what is frozen when."""
 
+import contextlib
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
+import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from misc.acceleration import accelerate
+from misc.annotations import CaptionedImage
 from misc.config import TrainConfig
 from misc.dataset import PairBatch, PairDataset, pair_loader
+from misc.distributed import (
+    broadcast_buffers,
+    gather_numbers,
+    gather_objects,
+    is_main,
+    parallel,
+    rank,
+    world_size,
+)
+from misc.encode import encode_pairs
+from misc.evaluation import retrieval_metrics
+from misc.gradients import add_gradients
 from misc.loss import CollapseMonitor, HardNegativeLoss, SoftmaxLoss
+from misc.progress_pictures import heat_map_panel
 from misc.runs import Progress, Run
-from misc.runtime import StopRequest, autocast, seed_generators
+from misc.runtime import StopRequest
+from misc.text import WordVectors
 from models.image_encoder import STEM_MODULES
 from models.joint_embedding import JointEmbedding
 
@@ -35,45 +54,68 @@ def set_trainable(model: JointEmbedding, config: TrainConfig, epoch: int) -> Non
         module.train(trains or config.batch_norm == "train")
 
 
-def train_step(run: Run, batch: PairBatch, loss_function: nn.Module) -> float:
-    """Update the weights once and return the batch's summed loss.
+def train_step(
+    run: Run, model: nn.Module, batch: PairBatch, loss_function: nn.Module
+) -> tuple[float, int]:
+    """Update the weights once, by the pairs of all processes.
+
+    Args:
+        run: the run whose step it is.
+        model: its model, ready for ``misc.gradients.add_gradients``.
+        batch: pairs of this process.
+        loss_function: a ``misc.loss.PairLoss``.
+
+    Returns:
+        The loss, summed over the pairs of all processes, and how many those are.
 
     Raises:
         FloatingPointError: if the loss is not finite; the weights are left as they were.
+        ValueError: if there are no pairs at all, which is no accident; nor are they changed then.
     """
     progress, config = run.progress, run.config
-    device = batch.images.device
-    seed_generators(device, config.seed, progress.epoch, progress.batch)  # of dropout
-    with autocast(device, config.precision):
-        images, captions = run.model(batch.images, batch.vectors, batch.lengths)
-    loss = loss_function(images.float(), captions.float(), batch.image_ids)
-    value = float(
-        loss.detach()
-    )  # waits for the device once a step: a run of days is worth the check
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            f"the loss is {value} in epoch {progress.epoch}, batch {progress.batch}, with the "
-            f"images {batch.image_ids.tolist()}; the last checkpoint in {run.folder} is from "
-            "before it. A lower --learning-rate or --precision float32 may help"
-        )
     run.optimizer.zero_grad()
-    loss.backward()
+    seeds = config.seed, progress.epoch, progress.batch
+    share = add_gradients(model, batch, loss_function, seeds, config.precision, config.chunk_size)
+    # Waits for the device once a step: a run of days is worth the check.
+    loss, pairs = gather_numbers(float(share), len(batch)).sum(dim=0).tolist()
+    if not math.isfinite(loss):
+        image_ids = sum(gather_objects(batch.image_ids.tolist()), [])
+        raise FloatingPointError(
+            f"the loss is {loss} in epoch {progress.epoch}, batch {progress.batch}, with the "
+            f"images {image_ids}; the last checkpoint in {run.folder} is from before it. A lower "
+            "--learning-rate or --precision float32 may help"
+        )
+    if not pairs:
+        raise ValueError(f"no image of a batch can be read: {batch.failures[0].reason}")
     run.optimizer.step()
-    return value
+    return loss, int(pairs)
 
 
-def readable(batches: Iterable[PairBatch]) -> Iterable[PairBatch]:
-    """Report what could not be read, and pass the batches on.
+def readable(batches: Iterable[PairBatch], image_size: int, word_dim: int) -> Iterable[PairBatch]:
+    """Report what could not be read, and pass the batches on, without pairs if need be.
 
-    Raises:
-        ValueError: if nothing of a batch can be read, which is no accident.
+    Args:
+        batches: of ``misc.dataset.pair_loader``.
+        image_size: side of the images in pixels.
+        word_dim: W, the dimension of the word vectors.
     """
     for batch in batches:
         for failure in batch.failures:
             logger.warning("left out: %s", failure.reason)
-        if not len(batch.image_ids):
-            raise ValueError(f"no image of a batch can be read: {batch.failures[0].reason}")
+        if not len(batch):
+            batch.images = torch.empty(0, 3, image_size, image_size)
+            batch.vectors = torch.empty(0, 1, word_dim)
+            batch.lengths = batch.image_ids = torch.empty(0, dtype=torch.long)
         yield batch
+
+
+def batches_left(run: Run, dataset: PairDataset) -> list[list[int]]:
+    """Return this process's share of each batch that the current epoch still has."""
+    size = run.config.batch_size
+    batches = dataset.batches(size * world_size(), run.progress.drawn)
+    if run.config.max_batches:
+        batches = batches[: max(0, run.config.max_batches - run.progress.batch)]
+    return [batch[rank() * size : (rank() + 1) * size] for batch in batches]
 
 
 def train_epoch(
@@ -92,37 +134,81 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
-    batches = dataset.batches(config.batch_size)[: config.max_batches or None]
-    loader = pair_loader(dataset, batches[progress.batch :], workers)
+    batches = batches_left(run, dataset)
+    step_size = config.batch_size * world_size()
+    total = progress.drawn + step_size * len(batches)
+    loader = pair_loader(dataset, batches, workers)
     loss_function: nn.Module = HardNegativeLoss(config.margin, config.num_negatives)
     if progress.epoch < config.warmup_epochs:
         loss_function, monitor = SoftmaxLoss(config.softmax_scale), CollapseMonitor(0.0)
     set_trainable(run.model, config, progress.epoch)
+    model = parallel(run.model)
     bar = tqdm(
-        total=len(batches) * config.batch_size,
-        initial=progress.batch * config.batch_size,
+        total=total,
+        initial=progress.drawn,
         unit="image",
         desc=f"epoch {progress.epoch}",
-        disable=None,
+        disable=None if is_main() else True,
     )
     with bar:
-        for batch in readable(loader):
-            run.set_rate(config.rate(progress.epoch + progress.batch / len(batches)))
-            loss, pairs = train_step(run, batch.to(device), loss_function), len(batch.image_ids)
-            progress.batch += 1
-            progress.loss += loss
-            progress.pairs += pairs
-            bar.update(config.batch_size)
+        for batch in readable(loader, config.crop_size, run.model.config.word_dim):
+            run.set_rate(config.rate(progress.epoch + progress.drawn / total))
+            loss, pairs = train_step(run, model, batch.to(device), loss_function)
+            progress.add(loss, pairs, step_size)
+            bar.update(step_size)
             if progress.batch % print_frequency == 0:
                 bar.set_postfix(loss=f"{loss / pairs:.3f}")
-            monitor.update(loss, pairs)
-            if stop:
+            if is_main():
+                monitor.update(loss, pairs)
+            run.save_if_due()
+            if stop.agree():
                 break
-    return progress.batch == len(batches)
+    broadcast_buffers(run.model)
+    return progress.drawn == total
 
 
-def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter) -> None:
-    """Log the epoch that ended and save it, as the best one too if it is."""
+def event_log(run: Run) -> contextlib.AbstractContextManager[SummaryWriter | None]:
+    """Open the run's log for TensorBoard; ``None`` in all processes but the main one."""
+    if not is_main():
+        return contextlib.nullcontext()
+    return SummaryWriter(str(run.folder), purge_step=run.progress.epoch)
+
+
+def validate(
+    run: Run,
+    images: Sequence[CaptionedImage],
+    word_vectors: WordVectors,
+    workers: int,
+    writer: SummaryWriter | None,
+) -> None:
+    """Measure retrieval on the validation images, which ends the epoch: log and save it.
+
+    Args:
+        run: the run whose epoch it is.
+        images: of the validation split, with their captions.
+        word_vectors: those of training.
+        workers: processes that read images.
+        writer: for TensorBoard; ``None`` in all processes but the main one.
+    """
+    model = accelerate(run.model, run.config.precision)
+    size, batch_size = run.config.image_size, run.config.batch_size
+    embeddings = encode_pairs(model, images, word_vectors, size, batch_size, workers=workers)
+    if writer is not None:
+        picture = heat_map_panel(model, images, word_vectors, size)
+        if picture is not None:
+            pixels = np.asarray(picture)
+            writer.add_image("heat maps", pixels, run.progress.epoch, dataformats="HWC")
+    finish_epoch(run, retrieval_metrics(*embeddings), writer)
+
+
+def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter | None) -> None:
+    """Log the epoch that ended and save it, as the best one too if it is.
+
+    Args:
+        run: the run whose epoch it is.
+        metrics: of its validation.
+        writer: for TensorBoard; ``None`` in all processes but the main one.
+    """
     progress = run.progress
     record = {
         "epoch": progress.epoch,
@@ -130,10 +216,11 @@ def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter) -> 
         "learning_rate": run.optimizer.param_groups[0]["lr"],
         **metrics,
     }
-    for key, value in record.items():
-        writer.add_scalar(key, value, progress.epoch)
-    writer.flush()
-    run.log_epoch(record)
+    if writer is not None:
+        for key, value in record.items():
+            writer.add_scalar(key, value, progress.epoch)
+        writer.flush()
+        run.log_epoch(record)
     best = metrics["rsum"] > progress.best_rsum
     run.progress = Progress(
         epoch=progress.epoch + 1,

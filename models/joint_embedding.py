@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from torch import Tensor, nn
@@ -78,6 +79,7 @@ class JointEmbedding(
         """
         return self.image_encoder.embed_with_maps(images)
 
+    @torch.inference_mode()
     def localization_kernels(self, texts: Tensor, num_components: int) -> Tensor:
         """Turn texts into the weights of maps G that give their heat maps (Eq. 8 and 9).
 

@@ -135,13 +135,17 @@ class SRU(nn.Module):
         Returns:
             (B, T, D), zero at the padded steps.
         """
+        steps = inputs.shape[1]
+        if not len(inputs):  # cannot be packed, but takes part in a distributed backward pass
+            return self._run(inputs.flatten(0, 1), [0])[:, None].expand(-1, steps, -1)
         if lengths is None:
-            lengths = torch.full((len(inputs),), inputs.shape[1])
+            lengths = torch.full((len(inputs),), steps)
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, batch_sizes = packed.data, packed.batch_sizes.tolist()
+        states = self._run(packed.data, packed.batch_sizes.tolist())
+        packed = packed._replace(data=states)
+        return pad_packed_sequence(packed, batch_first=True, total_length=steps)[0]
+
+    def _run(self, states: Tensor, batch_sizes: list[int]) -> Tensor:
         for layer in self.rnn_lst:
             states = layer(states, batch_sizes)
-        outputs, _ = pad_packed_sequence(
-            packed._replace(data=states), batch_first=True, total_length=inputs.shape[1]
-        )
-        return outputs
+        return states

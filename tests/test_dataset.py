@@ -55,6 +55,22 @@ def test_batches_are_whole_and_in_an_order_of_their_own_each_epoch(pairs):
     assert pairs.batches(16) != first
 
 
+def test_batches_go_on_where_others_ended_whatever_their_size(pairs):
+    order = [index for batch in pairs.batches(8) for index in batch]
+    left = [index for batch in pairs.batches(16, start=40) for index in batch]
+    assert left == order[40:]
+    assert pairs.batches(16, start=112) == []
+
+
+def test_chunks_of_a_batch_are_its_pairs_in_order(pairs):
+    batch = next(iter(pair_loader(pairs, pairs.batches(8), workers=0)))
+    chunks = batch.chunks(3)
+    assert [len(chunk) for chunk in chunks] == [3, 3, 2]
+    for name in ("images", "vectors", "lengths", "image_ids"):
+        parts = torch.cat([getattr(chunk, name) for chunk in chunks])
+        assert torch.equal(parts, getattr(batch, name))
+
+
 def test_workers_give_the_batches_of_one_process(pairs):
     batches = pairs.batches(8)[:3]
     alone, together = (list(pair_loader(pairs, batches, workers)) for workers in (0, 2))

@@ -1,5 +1,4 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,10 +30,7 @@ def word_vectors(toy_root):
 
 def panel_of(images, word_vectors, seed=0):
     torch.manual_seed(seed)
-    run = SimpleNamespace(
-        model=JointEmbedding(MINIATURE).eval(), config=SimpleNamespace(image_size=64)
-    )
-    return heat_map_panel(run, images, word_vectors)
+    return heat_map_panel(JointEmbedding(MINIATURE).eval(), images, word_vectors, 64)
 
 
 def test_every_validation_adds_a_picture_to_tensorboard(toy_root, tmp_path):

@@ -22,6 +22,14 @@ def test_a_device_that_is_not_there_is_an_error_with_the_remedy(name):
         select(name)
 
 
+def test_each_process_of_torchrun_takes_the_gpu_of_its_number(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "99")
+    for name in ("cuda", "cuda:1"):
+        with pytest.raises(ValueError, match="--device cuda:99 cannot be used here"):
+            select(name)
+    assert select("cpu").type == "cpu"
+
+
 def test_bfloat16_reaches_matrix_products_and_float32_leaves_them():
     for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
         with autocast(torch.device("cpu"), precision):

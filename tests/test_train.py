@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import train
-from misc import encode, loss, runs, training
+from misc import loss, runs, training
 from misc.checkpoint import load_model, read_checkpoint
 from misc.config import PRESETS, TrainConfig, check_settings
 from misc.toy import SceneCounts, ensure_toy
@@ -79,8 +79,8 @@ def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
         return encode_pairs(*arguments, **options)
 
-    encode_pairs = encode.encode_pairs
-    monkeypatch.setattr(encode, "encode_pairs", interrupted_encoding)
+    encode_pairs = training.encode_pairs
+    monkeypatch.setattr(training, "encode_pairs", interrupted_encoding)
     with pytest.raises(SystemExit, match="130"):
         run_train(toy_root, tmp_path, "-n run --epochs 3")
     progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
@@ -149,7 +149,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_images_and_saves_nothi
 ):
     run_train(toy_root, tmp_path, "-n run --epochs 1")
     before = weights(tmp_path / "run")
-    monkeypatch.setattr(loss.SoftmaxLoss, "forward", lambda *a: torch.tensor(float("nan")))
+    monkeypatch.setattr(
+        loss.SoftmaxLoss, "forward", lambda self, images, *a: images.sum() * torch.nan
+    )
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch 0, with the images \[\d+, "):
         run_train(toy_root, tmp_path, "-n run --resume --epochs 2")
     assert_same(before, weights(tmp_path / "run"))
@@ -241,6 +243,7 @@ def test_an_existing_run_is_not_overwritten(toy_root, tmp_path):
         ("--batch-size 500", "120 training pairs do not fill a batch of 500"),
         ("--dataset cocoa", "--dataset cocoa: it is one of coco"),
         ("--precision auto", "--precision auto: it is one of float32"),
+        ("--chunk-size -1", "--chunk-size -1: it must not be below 0"),
         ("--epochs 0", "--epochs 0: it must be above 0"),
         ("--epochs 50", "ends after 4 epochs"),
         ("--word-dim 20", "20 dimensions, and those in .* have 50"),
@@ -293,3 +296,62 @@ def test_real_photographs_run_through_the_same_code(real_data, tmp_path, monkeyp
     results = run_train(real_data, tmp_path, "--dataset coco --epochs 1 --max-batches 2")
     assert 0 <= results["t2i/R@1"] <= 100
     assert (tmp_path / "toy-coco" / "best.pt").exists()
+
+
+def test_a_run_killed_within_an_epoch_goes_on_from_the_last_checkpoint_within_it(
+    toy_root, tmp_path, monkeypatch
+):
+    run_train(toy_root, tmp_path, "-n whole --epochs 1")
+    step = training.train_step
+
+    def killing_step(run, *arguments):
+        if run.progress.batch == 4:
+            raise KeyboardInterrupt
+        return step(run, *arguments)
+
+    monkeypatch.setattr(training, "train_step", killing_step)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(toy_root, tmp_path, "-n parts --epochs 1 --checkpoint-every 0")
+    progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
+    assert (progress["batch"], progress["drawn"], progress["pairs"]) == (4, 64, 64)
+    monkeypatch.setattr(training, "train_step", step)
+    run_train(toy_root, tmp_path, "-n parts --resume")
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due_and_not_before(
+    toy_root, tmp_path, monkeypatch
+):
+    saved = []
+    monkeypatch.setattr(runs.Run, "save", lambda run, name: saved.append(name))
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3")
+    assert saved == ["best.pt", "last.pt"]
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3 --checkpoint-every 0")
+    assert saved[2:] == ["last.pt"] * 3 + ["best.pt", "last.pt"]
+
+
+def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other(
+    toy_root, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    options = "-n run --epochs 1 --max-batches 1"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    half_written = folder / ".last.pt.123.tmp"
+    half_written.write_bytes(b"half")
+    with caplog.at_level(logging.INFO):
+        run_train(toy_root, tmp_path, options)  # killed before the first checkpoint
+        assert "resuming" not in caplog.text
+        assert not half_written.exists()
+        run_train(toy_root, tmp_path, options)
+    assert "resuming" in caplog.text
+    with pytest.raises(FileExistsError, match="--resume continues it"):
+        run_train(toy_root, tmp_path, f"{options} --learning-rate 1e-4")
+
+
+def test_processes_that_find_different_checkpoints_are_told_to_share_the_folder(
+    toy_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "gather_objects", lambda found: [found, (1, 0)])
+    with pytest.raises(ValueError, match=r"\[\(0, 0\), \(1, 0\)\]; --runs must be a folder"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1")

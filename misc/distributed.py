@@ -1,0 +1,178 @@
+"""Several processes that work as one, as ``torchrun`` starts them; alone, all of it does nothing.
+
+    torchrun --nproc-per-node 2 train.py --preset toy
+
+A rank is the number of a process, from 0; rank 0, the main process, alone writes and reports.
+"""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[torch.device]:
+    """Join the processes that were started together, if there are others.
+
+    NCCL connects GPUs, and gloo connects CPUs.
+
+    Args:
+        device: the one of this process, from ``misc.runtime.select_device``; yielded as it is.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    _warn_of_shared_store()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    yield device
+    dist.destroy_process_group()  # not after an error: it could wait for the others for ever
+
+
+def _warn_of_shared_store() -> None:
+    """Say why processes that were started again may not connect: they read dead ones' addresses."""
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if restarts != "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        logger.warning(
+            "started again, but over the store of the processes that died: these may fail to "
+            "connect, or wait for ever. Start torchrun with --standalone or --rdzv-backend c10d, "
+            "and TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment"
+        )
+
+
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return how many processes work together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Say whether this is the process that writes and reports."""
+    return rank() == 0
+
+
+def was_restarted() -> bool:
+    """Say whether ``torchrun`` started the processes again, after one of them had died.
+
+    On other machines than that one's, they are not told so themselves.
+    """
+    return bool(gather_numbers(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))).max())
+
+
+@contextlib.contextmanager
+def main_first() -> Iterator[None]:
+    """Let the first process of each node do something before its others, who find it done."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not first and world_size() > 1:
+        dist.barrier()
+    yield
+    if first and world_size() > 1:
+        dist.barrier()
+
+
+def _connected_device() -> torch.device:
+    """Where tensors must be for processes to exchange them."""
+    if dist.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def gather_objects(thing: Any) -> list[Any]:  # noqa: ANN401
+    """Collect something small of each process, in the order of their ranks."""
+    things = [thing] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(things, thing)
+    return things
+
+
+def gather_numbers(*numbers: float) -> Tensor:
+    """Collect k numbers of each process: (processes, k), float64, on the CPU."""
+    own = torch.tensor([numbers], dtype=torch.float64)
+    if world_size() == 1:
+        return own
+    own = own.to(_connected_device())
+    gathered = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(gathered, own)
+    return torch.cat(gathered).cpu()
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, in the order of their ranks, on every process.
+
+    Args:
+        rows: (n, ...) with an n of its own in each process, which may be 0; all else is equal.
+
+    Returns:
+        (sum of n, ...), on the device of ``rows``; ``gather_with_gradient`` has a gradient too.
+    """
+    if world_size() == 1:
+        return rows
+    counts = gather_numbers(len(rows)).int().flatten().tolist()
+    # Backends exchange equal shapes only.
+    padded = rows.new_zeros(max(counts), *rows.shape[1:], device=_connected_device())
+    padded[: len(rows)] = rows.detach()
+    gathered = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(gathered, padded)
+    parts = [part[:count] for part, count in zip(gathered, counts, strict=True)]
+    return torch.cat(parts).to(rows.device)
+
+
+def first_row(count: int) -> int:
+    """Say where, in ``gather_rows``, the ``count`` rows of this process begin."""
+    return int(gather_numbers(count)[: rank()].sum())
+
+
+class _GatherWithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        context.start, context.count = first_row(len(rows)), len(rows)
+        return gather_rows(rows)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        return total[context.start : context.start + context.count]
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """Do what ``gather_rows`` does, for a loss that is the sum of the processes' own losses.
+
+    The gradient of ``rows`` (n, ...) is then that of the sum: whatever other processes computed of
+    these rows counts too. All processes must run backward, one with 0 rows as well.
+    """
+    return _GatherWithGradient.apply(rows) if world_size() > 1 else rows
+
+
+def broadcast_buffers(model: torch.nn.Module) -> None:
+    """Give all processes the statistics of the main one's batch norms."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def parallel(model: torch.nn.Module) -> torch.nn.Module:
+    """Wrap a model so that backward averages the gradients of all processes.
+
+    The parameters that train at this moment are meant: wrap it anew when others are to.
+    """
+    if world_size() == 1:
+        return model
+    # Of 1x1 convolutions, for whose gradients two memory layouts are the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    return DistributedDataParallel(model)

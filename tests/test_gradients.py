@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from misc.gradients import add_gradients, keeping_statistics
+from misc.loss import ContrastiveLoss
+from misc.runtime import seed_generators
+from tests.test_distributed import EVERYTHING, gradients, pairs, small_model
+
+LOSS = ContrastiveLoss()
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name in found:
+        atol = 1e-5 * max(1, expected[name].abs().max())
+        torch.testing.assert_close(found[name], expected[name], atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 7, 100])
+def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(chunk_size):
+    batch, whole, chunked = pairs(7), small_model(EVERYTHING), small_model(EVERYTHING)
+    expected = add_gradients(whole, batch, LOSS, (0,))
+    torch.testing.assert_close(
+        add_gradients(chunked, batch, LOSS, (0,), chunk_size=chunk_size), expected
+    )
+    assert_same(gradients(chunked), gradients(whole))
+
+
+def test_dropout_and_batch_norms_are_the_same_in_both_passes_and_statistics_count_once():
+    batch = pairs(7)
+    twin, chunked = (small_model(EVERYTHING, dropout=0.3).train() for _ in range(2))
+    embedded = []
+    for number, chunk in enumerate(batch.chunks(3)):  # a graph of all chunks, in memory at once
+        seed_generators(torch.device("cpu"), 5, 0, number)
+        embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths))
+    embeddings = (torch.cat(parts) for parts in zip(*embedded, strict=True))
+    LOSS(*embeddings, batch.image_ids).backward()
+    add_gradients(chunked, batch, LOSS, (5,), chunk_size=3)
+    assert_same(gradients(chunked), gradients(twin))
+    for name, buffer in twin.named_buffers():
+        assert torch.equal(chunked.get_buffer(name), buffer), name
+
+
+def test_batch_norms_that_keep_their_statistics_give_the_same_outputs():
+    norm, inputs = torch.nn.BatchNorm1d(2), torch.randn(5, 2)
+    with keeping_statistics(norm):
+        outputs = norm(inputs)
+    assert norm.running_mean.tolist() == [0, 0]
+    assert norm.num_batches_tracked == 0
+    assert torch.equal(norm(inputs), outputs)
+    assert norm.num_batches_tracked == 1
+
+
+def test_no_pairs_change_neither_gradients_nor_statistics():
+    model = small_model(EVERYTHING).train()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    for chunk_size in (0, 3):
+        nothing = pairs(4).chunks(4)[0]
+        for name in ("images", "vectors", "lengths", "image_ids"):
+            setattr(nothing, name, getattr(nothing, name)[:0])
+        assert add_gradients(model, nothing, LOSS, (0,), chunk_size=chunk_size) == 0
+    assert not any(gradient.any() for gradient in gradients(model).values())
+    for name, buffer in before.items():
+        assert torch.equal(model.get_buffer(name), buffer), name
