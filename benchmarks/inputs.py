@@ -87,14 +87,15 @@ def captions(count: int, file: Path | None = None) -> list[str]:
     lengths = SHORTEST + generator.choice(len(shares), count, p=shares)
     frequencies = 1 / np.arange(10, VOCABULARY + 10)
     frequencies /= frequencies.sum()
-    words = np.array([_word(number) for number in range(VOCABULARY)])
+    words = np.array([word(number) for number in range(VOCABULARY)])
     return [  # the full stop is a word too
         " ".join(words[generator.choice(VOCABULARY, length - 1, p=frequencies)]) + "."
         for length in lengths
     ]
 
 
-def _word(number: int) -> str:
+def word(number: int) -> str:
+    """Make the word of a number; no two are alike."""
     letters = ""
     while number or not letters:
         number, letter = divmod(number, 20)

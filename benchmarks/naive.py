@@ -34,19 +34,18 @@ def package_sru(input_size: int, hidden_size: int, layers: int) -> nn.Module:
     """Build the sru package's; it compiles at its first use with ninja, and wants to see no GPU."""
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import sru
+    warnings.simplefilter("ignore")  # it has many
+    import sru
 
-        return sru.SRU(
-            input_size,
-            hidden_size,
-            layers,
-            use_tanh=True,
-            has_skip_term=True,
-            rescale=False,
-            v1=True,
-        )
+    return sru.SRU(
+        input_size,
+        hidden_size,
+        layers,
+        use_tanh=True,
+        has_skip_term=True,
+        rescale=False,
+        v1=True,
+    )
 
 
 class NaiveImageEncoder(nn.Module):
@@ -236,7 +235,7 @@ class Tokenizer:
         save_punkt_params(parameters, str(folder / "english"))
         self.folder = nltk.data.FileSystemPathPointer(str(folder / "english"))
 
-    def tokenize(self, text: str) -> list[str]:
+    def __call__(self, text: str) -> list[str]:
         sentences = PunktSentenceTokenizer(load_punkt_params(self.folder)).tokenize(text)
         return [word for sentence in sentences for word in NLTKWordTokenizer().tokenize(sentence)]
 

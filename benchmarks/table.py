@@ -33,6 +33,12 @@ class Row:
         ours, naive = (items / figures.seconds[name] for name in ("ours", "naive"))
         return cls(work, unit, ours, naive, **memories(figures), **limits)
 
+    @classmethod
+    def growth(cls, script: str, counts: Sequence[int], peaks: Sequence[float]) -> "Row":
+        """Make a row of a script's peak MB with few images and with many; 5 % more are allowed."""
+        work = f"memory of {script}, {counts[0]:,} → {counts[1]:,} images"
+        return cls(work, "MB", peaks[1], max_ours=round(1.05 * peaks[0]))
+
     @property
     def ratio(self) -> float | None:
         """How many times as good as the naive twin."""
