@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import signal
 import statistics
@@ -59,20 +60,27 @@ def measure(
             name: stack.enter_context(_worker(side, plain=name == "naive"))
             for name, side in sides.items()
         }
-        for worker in workers.values():
-            worker.recv()  # it is prepared
-        results = {name: _ask(worker, "result") for name, worker in workers.items()}
+        for name, worker in workers.items():
+            _receive(name, worker)  # it is prepared
+
+        def ask(name: str, question: str) -> Any:
+            workers[name].send(question)
+            return _receive(name, workers[name])
+
+        results = {name: ask(name, "result") for name in workers}
         if agree:
             agree(**results)
-        questions = {name: lambda w=worker: _ask(w, "seconds") for name, worker in workers.items()}
+        questions = {name: functools.partial(ask, name, "seconds") for name in workers}
         seconds = interleave(questions, rounds)
-        peaks = {name: Memory(*_ask(worker, "memory")) for name, worker in workers.items()}
+        peaks = {name: Memory(*ask(name, "memory")) for name in workers}
     return Figures(seconds, results, peaks)
 
 
-def _ask(worker: Connection, question: str) -> Any:
-    worker.send(question)
-    return worker.recv()
+def _receive(name: str, worker: Connection) -> Any:
+    try:
+        return worker.recv()
+    except EOFError as error:
+        raise ChildProcessError(f"the process of {name} ended; see above") from error
 
 
 @contextlib.contextmanager
@@ -84,9 +92,6 @@ def _worker(side: Side, plain: bool) -> Iterator[Connection]:
     theirs.close()  # so that the end of the process is the end of the pipe
     try:
         yield ours
-    except EOFError as error:
-        process.join()
-        raise ChildProcessError(f"{side.prepare.__name__} ended; see above") from error
     finally:
         ours.close()
         process.join()

@@ -48,8 +48,9 @@ def test_each_side_works_in_a_process_and_results_must_agree():
 
 
 def test_a_side_that_ends_is_named():
-    with pytest.raises(ChildProcessError, match="ending"):
-        measure({"ours": Side(ending)}, rounds=1)
+    with pytest.raises(ChildProcessError, match="the process of naive ended"):
+        sides = {"naive": Side(ending), "ours": Side(constant, {"value": 1})}
+        measure(sides, rounds=1)
 
 
 def test_ratios_of_rates_and_of_times_are_both_of_the_better_over_the_worse():
