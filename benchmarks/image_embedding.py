@@ -14,7 +14,8 @@ from benchmarks.table import Row, get_parser, memories, report
 from misc.cli import run
 
 # Least ratio, least share of the machine's peak, and least cosine to the twin, which is float32.
-LIMITS = {"float32": (1.8, 0.75, 0.99999), "bfloat16": (3.3, 0.8, 0.99)}
+# Random weights round worse than trained ones; different images have a cosine of 0.97.
+LIMITS = {"float32": (1.8, 0.75, 0.99999), "bfloat16": (3.3, 0.8, 0.995)}
 
 
 def ours(path: Path, batch: int, size: int, precision: str) -> Work:

@@ -28,7 +28,10 @@ def model_config(quick: bool, **changes: Any) -> ModelConfig:
 
 
 def save_model(folder: Path, config: ModelConfig) -> Path:
-    """Save a model of random weights; its batch norms have the statistics of random images."""
+    """Save a model of random weights; its batch norms have the statistics of random images.
+
+    Residual branches add little to their input, as in trained networks: rounding does not grow.
+    """
     import torch
 
     from misc.checkpoint import save_checkpoint
@@ -36,9 +39,12 @@ def save_model(folder: Path, config: ModelConfig) -> Path:
 
     torch.manual_seed(0)
     model = JointEmbedding(config)
-    for module in model.modules():
+    last = "bn2" if config.backbone in ("resnet18", "resnet34") else "bn3"  # of a branch
+    for name, module in model.image_encoder.trunk.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # the mean of all batches: here, of one
+        if name.endswith(last):
+            torch.nn.init.constant_(module.weight, 0.25)
     with torch.no_grad():
         model.image_encoder.trunk(torch.from_numpy(pixels(8, 128)))
     save_checkpoint(folder / "model.pt", model.eval(), {})
