@@ -8,58 +8,35 @@ nothing. It needs Linux's /proc.
 """
 
 import argparse
-import re
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
 
-from misc.checkpoint import save_checkpoint
-from misc.toy import SceneCounts, ensure_toy
-from models.joint_embedding import JointEmbedding, ModelConfig
+from benchmarks import inputs
+from benchmarks.memory import run_script
+from benchmarks.table import Row, get_parser, report
+from misc.cli import run
+from models.config import ModelConfig
 
-SCRIPTS = {"pointing_game": ["-k", "180"], "semantic_seg": ["--split", "test"]}
-COUNTS = (200, 2000)
+SCRIPTS = {"pointing_game": ["-k", 180], "semantic_seg": ["--split", "test"]}
 
 
-def measure(script: str, root: Path, count: int, workers: int) -> tuple[float, float]:
-    """Run a script in a process of its own: its peak memory in MB, and the seconds it took."""
-    code = (
-        f"import pathlib, sys, {script} as script\n"
-        "script.main(script.get_parser().parse_args(sys.argv[1:]))\n"
-        # Not resource.getrusage, whose peak of a process begins with that of its parent.
-        "print(pathlib.Path('/proc/self/status').read_text())\n"
-    )
-    command = [sys.executable, "-c", code, "-p", root / "model.pt", "--data-root", root]
-    command += ["--dataset", "toy", "--limit", count, "--workers", workers, "--device", "cpu"]
-    start = time.perf_counter()
-    output = subprocess.run(
-        [*map(str, command), *SCRIPTS[script]], check=True, capture_output=True, text=True
-    ).stdout
-    seconds = time.perf_counter() - start
-    assert f"{count} of {count} images" in output, output
-    return int(re.search(r"VmHWM:\s+(\d+) kB", output)[1]) / 1024, seconds
+def main(args: argparse.Namespace) -> None:
+    from misc.toy import SceneCounts, ensure_toy
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=2, help="default: %(default)s")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        ensure_toy(root, counts=SceneCounts(train=1, val=1, test=max(COUNTS)))
-        config = ModelConfig("resnet18", 3, 256, 12, word_dim=50, sru_layers=2)
-        save_checkpoint(root / "model.pt", JointEmbedding(config), {"config": {"dataset": "toy"}})
-        print("script          images   peak MB   seconds")
-        for script in SCRIPTS:
+    counts, rows = (20, 60) if args.quick else (200, 2000), []
+    with inputs.folder() as root:
+        ensure_toy(root, counts=SceneCounts(train=1, val=1, test=max(counts)))
+        model = inputs.save_model(
+            root, ModelConfig("resnet18", 3, 256, 12, word_dim=50, sru_layers=2)
+        )
+        for script, options in SCRIPTS.items():
             peaks = []
-            for count in COUNTS:
-                peak, seconds = measure(script, root, count, args.workers)
+            for count in counts:
+                arguments = ["-p", model, "--data-root", root, "--dataset", "toy", *options]
+                output, peak = run_script(script, [*arguments, "--limit", count, "--device", "cpu"])
+                assert f"{count} of {count} images" in output, output
                 peaks.append(peak)
-                print(f"{script:14}{count:8}{peak:10.0f}{seconds:10.1f}", flush=True)
-            print(f"{'':14}{'growth':>8}{100 * (peaks[1] / peaks[0] - 1):9.1f}%")
+            rows.append(Row.growth(script, counts, peaks))
+    report(rows, args)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, get_parser(__doc__))
