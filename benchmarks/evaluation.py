@@ -31,11 +31,12 @@ def captioned(paths: list[Path]) -> Any:
 def ours(model: Path, photographs: list[Path], size: int) -> Work:
     import torch
 
+    from misc.acceleration import accelerate
     from misc.checkpoint import load_model
     from misc.encode import encode_pairs
     from misc.evaluation import retrieval_metrics
 
-    model = load_model(model)
+    model = accelerate(load_model(model))
     texts, images = captioned(photographs)
     words = inputs.word_vectors(texts, model.config.word_dim)
 

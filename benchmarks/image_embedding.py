@@ -21,15 +21,15 @@ LIMITS = {"float32": (1.8, 0.75, 0.99999), "bfloat16": (3.3, 0.8, 0.995)}
 def ours(path: Path, batch: int, size: int, precision: str) -> Work:
     import torch
 
+    from misc.acceleration import accelerate
     from misc.checkpoint import load_model
-    from misc.runtime import autocast
 
-    model, images = load_model(path), torch.from_numpy(inputs.pixels(batch, size))
+    model = accelerate(load_model(path), precision)
+    images = torch.from_numpy(inputs.pixels(batch, size))
 
     @torch.inference_mode()
     def work():
-        with autocast(images.device, precision):
-            return model.encode_image(images).float().numpy()
+        return model.encode_image(images).numpy()
 
     return work
 

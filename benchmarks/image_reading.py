@@ -43,11 +43,12 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     """Encode images as they are read; the result is the percentage of the time spent waiting."""
     import torch
 
+    from misc.acceleration import accelerate
     from misc.checkpoint import load_model
     from misc.dataset import image_loader
     from misc.transforms import evaluation_transform
 
-    model = load_model(model)
+    model = accelerate(load_model(model))
 
     @torch.inference_mode()
     def work():

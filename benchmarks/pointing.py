@@ -38,18 +38,19 @@ def encoded(path: Path) -> Any:
 
 def ours(path: Path, components: int) -> Work:
     import torch
-    import torch.nn.functional as F
 
     from misc.encode import MappedBatch
     from misc.pointing import score_images
 
     model, maps, texts, images = encoded(path)
-    weight = model.image_encoder.projection.weight[:, :, None, None]
+    batch = MappedBatch(list(range(BATCH)), torch.empty(0), maps, [])
+
+    def kernels(_: list[str]) -> torch.Tensor:
+        return model.localization_kernels(texts.flatten(0, 1), components)
 
     @torch.inference_mode()
     def work():
-        batch = MappedBatch(list(range(BATCH)), torch.empty(0), F.conv2d(maps, weight), [])
-        scored = score_images(images, [batch], lambda _: texts.flatten(0, 1), components)
+        scored = score_images(images, [batch], kernels)
         return torch.cat([hits for _, hits in scored]).numpy()
 
     return work

@@ -44,19 +44,18 @@ def encoded(path: Path) -> Any:
 
 def ours(path: Path) -> Work:
     import torch
-    import torch.nn.functional as F
 
     from misc.encode import MappedBatch
     from misc.segmentation import score_images
 
     model, maps, texts, images = encoded(path)
-    weight = model.image_encoder.projection.weight[:, :, None, None]
     embeddings = torch.zeros(BATCH, model.config.embedding_dim)
+    batch = MappedBatch(list(range(BATCH)), embeddings, maps, [])
 
     @torch.inference_mode()
     def work():
-        batch = MappedBatch(list(range(BATCH)), embeddings, F.conv2d(maps, weight), [])
-        return score_images(images, [batch], texts, COMPONENTS, THRESHOLD).ious.numpy()
+        kernels = model.localization_kernels(texts, COMPONENTS)
+        return score_images(images, [batch], texts, kernels, THRESHOLD).ious.numpy()
 
     return work
 

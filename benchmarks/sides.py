@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from benchmarks import memory
+from misc.memory import keep_freed_memory
 
 Work = Callable[[], Any]
 
@@ -100,7 +101,13 @@ def _worker(side: Side, plain: bool) -> Iterator[Connection]:
 def _serve(questions: Connection, side: Side, plain: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     multiprocessing.set_start_method(None, force=True)  # data workers are made as in the scripts
+    if not plain:
+        keep_freed_memory()
     work = side.prepare(**side.settings)
+    if not plain:
+        from misc.runtime import use_fast_products
+
+        use_fast_products()
     memory.reset_peak()
     before = memory.resident()
     questions.send("prepared")

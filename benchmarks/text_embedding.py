@@ -18,12 +18,13 @@ LIMITS = {"float32": (2.5, 0.99999), "bfloat16": (6.0, 0.999)}  # least ratio, l
 
 
 def ours(path: Path, texts: Sequence[str], precision: str) -> Work:
+    from misc.acceleration import accelerate
     from misc.checkpoint import load_model
     from misc.encode import encode_texts
 
-    model = load_model(path)
+    model = accelerate(load_model(path), precision)
     words = inputs.word_vectors(texts, model.config.word_dim)
-    return lambda: encode_texts(model, texts, words, BATCH, precision, quiet=True).numpy()
+    return lambda: encode_texts(model, texts, words, BATCH, quiet=True).numpy()
 
 
 def naive(path: Path, texts: Sequence[str]) -> Work:

@@ -61,7 +61,7 @@ def test_images_are_embedded_and_mapped_as_by_torch_whatever_their_number_and_si
 ):
     count, height, width = shape
     images = torch.randn(count, 3, height, width)
-    embeddings, maps = model.encode_image_with_maps(images)
+    embeddings, maps = model.encode_image(images), model.activation_maps(images)
     for name, expected in (("image_encoder", embeddings), ("activation_maps", maps)):
         found = run(folder, name, images=images)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
