@@ -48,13 +48,14 @@ def ours(path: Path, size: int, epoch: int) -> Work:
     from misc.training import train_step
 
     model, config = prepared(path, epoch)
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)
     step = Run(path.parent, config, model, optimizer, Progress())
     pairs, loss = batch(size, model.config.word_dim), HardNegativeLoss(config.margin)
     weight = model.image_encoder.projection.weight
 
     def work():
-        return train_step(step, pairs, loss), weight.grad.numpy()
+        return train_step(step, model, pairs, loss)[0], weight.grad.numpy()
 
     return work
 
