@@ -1,5 +1,6 @@
 # On a fresh machine: "make demo" trains and evaluates, "make web" opens the page, "make test" and
-# "make test-web" (in a browser) check the code.
+# "make test-web" (in a browser) check the code, "make bench" measures it, "make figures" draws the
+# pictures of the README.
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := runs/toy/best.pt
@@ -9,7 +10,7 @@ SCENE := $(TOY)/coco/images/val2014/COCO_val2014_000000004255.jpg
 # Threads that wait without spinning: as fast on an idle machine, twice as fast on a busy one.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo web test test-web clean
+.PHONY: demo bench figures web test test-web clean
 
 demo: .venv/installed
 	$(BIN)/python train.py --preset toy --resume
@@ -21,6 +22,17 @@ demo: .venv/installed
 		-o out/images.npz --force
 	$(BIN)/python text_features_extraction.py -p $(MODEL) -d $(TOY)/captions_test.txt \
 		-o out/captions.npz --force
+	$(BIN)/python search.py -p $(MODEL) -f out/images.npz "a hot dog and a taxi" --top 4 \
+		--open-panel out/search.png
+
+bench: .venv/installed-dev
+	$(BIN)/python -m benchmarks
+
+figures: .venv/installed-dev .venv/installed-demo
+	$(BIN)/python -m misc.visualization curves runs/toy -o docs/curves.png
+	$(BIN)/python search.py -p $(MODEL) -f out/images.npz "a whale and a pizza" "a mushroom" \
+		--top 4 --open-panel docs/search.png
+	$(BIN)/python -m demo.screenshot docs/page.png -p $(MODEL)
 
 web: .venv/installed-demo
 	$(BIN)/python train.py --preset toy --resume
