@@ -7,10 +7,13 @@ Examples:
 """
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import common_options, model_options, positive, run, write_json
 from misc.config import DATASETS, PUBLISHED_IMAGE_SIZE, TOY_IMAGE_SIZE, evaluation_size
+
+if TYPE_CHECKING:
+    import torch
 
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
 
@@ -51,51 +54,54 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Evaluate, print the table and return the metrics."""
+def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+    """Compute the metrics and lay them out as a table."""
     from misc.acceleration import accelerate
     from misc.annotations import read_captions
     from misc.dataset import data_paths
     from misc.encode import encode_pairs, load_with_words
     from misc.evaluation import format_metrics, retrieval_metrics
-    from misc.runtime import select_device
 
-    device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
     images = read_captions(paths, (args.split,))
     size = args.image_size or evaluation_size(args.dataset)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    image_embeddings, caption_embeddings, caption_image = encode_pairs(
-        model,
-        images,
-        word_vectors,
-        size,
-        args.batch_size,
-        workers=args.workers,
-        first_sentence=args.first_sentence,
+    embeddings = encode_pairs(
+        model, images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
     )
-    embeddings = image_embeddings, caption_embeddings, caption_image
+    count, captions = len(embeddings[0]), len(embeddings[1])
     results: dict[str, Any] = retrieval_metrics(*embeddings, folds=args.folds)
-    title = f"{args.dataset} {args.split}: {len(image_embeddings)} images"
-    tables = [f"{title}, {len(caption_embeddings)} captions", format_metrics(results)]
+    title = f"{args.dataset} {args.split}: {count} images, {captions} captions"
+    tables = [title, format_metrics(results)]
     protocol = (
         f"Retrieval on {args.dataset} {args.split}, images of {size} x {size} pixels, "
         f"folds: {args.folds}; recalls in percent, ranks from 1, ties count against the query"
     )
-    if len(image_embeddings) == COCO_TEST_IMAGES and args.folds == 1:
+    if count == COCO_TEST_IMAGES and args.folds == 1:
         one_thousand = retrieval_metrics(*embeddings, folds=5)
         tables += ["1K protocol: mean over 5 folds of 1,000 images", format_metrics(one_thousand)]
         results |= {f"1K/{key}": value for key, value in one_thousand.items()}
         protocol += "; 1K/ is the mean over 5 folds of 1,000 images"
     results |= {
         "protocol": protocol,
-        "images": len(image_embeddings),
-        "captions": len(caption_embeddings),
-        "images_left_out": len(images) - len(image_embeddings),
+        "images": count,
+        "captions": captions,
+        "images_left_out": len(images) - count,
     }
-    print("\n".join(tables))  # noqa: T201
-    write_json(results, args.json)
+    return results, "\n".join(tables)
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Evaluate, print the table and return the metrics."""
+    from misc.distributed import is_main, process_group
+    from misc.runtime import select_device
+
+    with process_group(select_device(args.device)) as device:
+        results, table = evaluate(args, device)
+        if is_main():
+            print(table)  # noqa: T201
+            write_json(results, args.json)
     return results
 
 

@@ -11,9 +11,8 @@ Examples:
 
 import argparse
 import dataclasses
-import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import (
     common_options,
@@ -25,6 +24,9 @@ from misc.cli import (
     write_json,
 )
 from misc.config import evaluation_size
+
+if TYPE_CHECKING:
+    import torch
 
 DATASETS = {"visual_genome": "coco", "toy": "toy"}  # and the COCO data that they belong to
 IMAGE_SIZE = 416
@@ -101,64 +103,56 @@ def report(title: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Play the game, print the table and return the results."""
-    import torch
-
+def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+    """Play the game, and lay the results out as a table."""
     from misc.acceleration import accelerate
     from misc.dataset import data_paths
+    from misc.distributed import own_share
     from misc.encode import encode_texts, load_with_words, map_image_files
-    from misc.localization import large_boxes
-    from misc.pointing import chosen_images, score_images, summarize, unusual_regions
-    from misc.runtime import select_device
+    from misc.pointing import chosen_images, gather_hits, score_images, summarize, unusual_regions
 
-    device = select_device(args.device)
     paths = data_paths(args.data_root, DATASETS[args.dataset])
     if args.visual_genome:
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
     images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
-    size = args.image_size or evaluation_size(args.dataset, IMAGE_SIZE)
+    missing = [image for image in images if not image.path]
     readable = [image for image in images if image.path]
-    batches = map_image_files(
-        model,
-        [image.path for image in readable],
-        size,
-        args.batch_size,
-        workers=args.workers,
-    )
-    embed = functools.partial(
-        encode_texts,
-        model,
-        word_vectors=word_vectors,
-        first_sentence=args.first_sentence,
-        quiet=True,
-    )
+    size = args.image_size or evaluation_size(args.dataset, IMAGE_SIZE)
+    own = [readable[place] for place in own_share(len(readable), args.batch_size)]
+    files = [image.path for image in own]
+    batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
 
-    def kernels(phrases: list[str]) -> torch.Tensor:
-        return model.localization_kernels(embed(phrases).to(device), args.components)
+    def kernels(phrases: list[str]) -> "torch.Tensor":
+        options = {"first_sentence": args.first_sentence, "quiet": True}
+        texts = encode_texts(model, phrases, word_vectors, **options).to(device)
+        return model.localization_kernels(texts, args.components)
 
-    hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
-    unreadable, missing = [], [image for image in images if not image.path]
-    for image, image_hits in score_images(readable, batches, kernels):
-        if image_hits is None:
-            unreadable.append(image.image_id)
-            continue
-        hits.append(image_hits)
-        large.append(large_boxes(image.boxes, image.size))
+    hits, large, unreadable = gather_hits(score_images(own, batches, kernels))
     results: dict[str, Any] = {
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
         f"{args.components} components; percent of peaks inside of their region's box",
-        **summarize(torch.cat(hits), torch.cat(large)),
-        "images": len(hits) - 1,
+        **summarize(hits, large),
+        "images": len(readable) - len(unreadable),
         **unusual_regions(images),
         "missing_images": [image.image_id for image in missing],
         "missing_regions": [region for image in missing for region in image.region_ids],
         "unreadable_images": unreadable,
     }
-    print(report(f"{args.dataset}: {results['images']} of {len(images)} images", results))  # noqa: T201
-    write_json(results, args.json)
+    return results, report(f"{args.dataset}: {results['images']} of {len(images)} images", results)
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Play the game, print the table and return the results."""
+    from misc.distributed import is_main, process_group
+    from misc.runtime import select_device
+
+    with process_group(select_device(args.device)) as device:
+        results, table = evaluate(args, device)
+        if is_main():
+            print(table)  # noqa: T201
+            write_json(results, args.json)
     return results
 
 

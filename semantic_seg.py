@@ -11,7 +11,7 @@ Examples:
 """
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import (
     common_options,
@@ -23,6 +23,9 @@ from misc.cli import (
     write_json,
 )
 from misc.config import PUBLISHED_IMAGE_SIZE, evaluation_size
+
+if TYPE_CHECKING:
+    import torch
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -92,17 +95,16 @@ def report(title: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
-    """Score the masks, print the table and return the results."""
+def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+    """Score the masks, and lay the results out as a table."""
     from misc.acceleration import accelerate
     from misc.annotations import read_captions, read_instances
     from misc.dataset import data_paths
+    from misc.distributed import own_share
     from misc.encode import encode_texts, load_with_words, map_image_files
     from misc.localization import segmentation_metrics
-    from misc.runtime import select_device
-    from misc.segmentation import score_images
+    from misc.segmentation import gather_scores, score_images
 
-    device = select_device(args.device)
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
@@ -113,29 +115,22 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         images = [image for image in images if image.image_id in chosen]
     images = images[: args.limit]
     size = args.image_size or evaluation_size(args.dataset)
-    texts = encode_texts(
-        model,
-        [args.prompt.replace("{name}", name) for name in names],
-        word_vectors,
-        first_sentence=args.first_sentence,
-    ).to(device)
-    kernels = model.localization_kernels(texts, args.components)
-    batches = map_image_files(
-        model,
-        [image.path for image in images],
-        size,
-        args.batch_size,
-        workers=args.workers,
-    )
-    scores = score_images(images, batches, texts, kernels, args.threshold)
+    prompts = [args.prompt.replace("{name}", name) for name in names]
+    texts = encode_texts(model, prompts, word_vectors, first_sentence=args.first_sentence)
+    kernels = model.localization_kernels(texts.to(device), args.components)
+    share = own_share(len(images), args.batch_size)
+    own = [images[place] for place in share]
+    files = [image.path for image in own]
+    batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
+    scores = score_images(own, batches, texts.to(device), kernels, args.threshold)
+    scores = gather_scores(scores, share)
     ours, published, whole = scores.ious.unbind(dim=1)
+    pairs = scores.confidences, scores.images, scores.categories
     present = set(scores.categories.tolist())
     results: dict[str, Any] = {
         "protocol": f"Segmentation on {args.dataset} {args.split or 'val2014'}, images of {size} x "
         f"{size} pixels, {args.components} components, masks cut at {args.threshold}; from 0 to 1",
-        **segmentation_metrics(
-            scores.confidences, scores.images, scores.categories, ours, published
-        ),
+        **segmentation_metrics(*pairs, ours, published),
         "mean_iou/whole_image": whole.mean().item(),
         "images": len(scores.confidences),
         "pairs": len(scores.ious),
@@ -143,8 +138,19 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         "images_left_out": scores.left_out,
     }
     title = f"{args.dataset}: {len(scores.confidences)} of {len(images)} images"
-    print(report(f"{title}, {len(names)} categories", results))  # noqa: T201
-    write_json(results, args.json)
+    return results, report(f"{title}, {len(names)} categories", results)
+
+
+def main(args: argparse.Namespace) -> dict[str, Any]:
+    """Score the masks, print the table and return the results."""
+    from misc.distributed import is_main, process_group
+    from misc.runtime import select_device
+
+    with process_group(select_device(args.device)) as device:
+        results, table = evaluate(args, device)
+        if is_main():
+            print(table)  # noqa: T201
+            write_json(results, args.json)
     return results
 
 

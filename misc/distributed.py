@@ -132,6 +132,22 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(parts).to(rows.device)
 
 
+def own_share(count: int, batch_size: int) -> list[int]:
+    """Choose this process's items out of ``count``: every so manieth batch, in order.
+
+    They make the very batches that a single process would make, so results are the same to the
+    last bit. ``in_order`` puts the items of all processes together again.
+    """
+    starts = range(rank() * batch_size, count, world_size() * batch_size)
+    return [item for start in starts for item in range(start, min(start + batch_size, count))]
+
+
+def in_order(rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Collect rows (n, ...) of all processes and sort them by their places (n,): both, on each."""
+    places, order = gather_rows(places).sort()
+    return gather_rows(rows)[order], places
+
+
 def first_row(count: int) -> int:
     """Say where, in ``gather_rows``, the ``count`` rows of this process begin."""
     return int(gather_numbers(count)[: rank()].sum())

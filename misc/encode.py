@@ -1,7 +1,7 @@
 """Embed many images or texts with a model, in batches."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,12 @@ from misc.annotations import CaptionedImage
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
+from misc.distributed import gather_objects, in_order, own_share
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
+
+TEXT_BATCH = 256
 
 logger = logging.getLogger(__name__)
 
@@ -162,22 +165,29 @@ def encode_images(
     Raises:
         ValueError: if an embedding is not finite (the file is named), or no file can be read.
     """
-    rows, embeddings, failures = [], [], []
     batches = embed_image_files(model, paths, image_size, batch_size, **options)
+    embeddings, rows, failures = _collect(batches, paths, model.config.embedding_dim)
+    if not len(rows):
+        raise ValueError(f"none of the {len(paths)} images can be read: {failures[0].reason}")
+    return embeddings, rows, failures
+
+
+def _collect(
+    batches: Iterable[tuple[list[int], Tensor, list[Failure]]],
+    paths: Sequence[Path],
+    dimension: int,
+) -> tuple[Tensor, Tensor, list[Failure]]:
+    rows, embeddings, failures = [], [torch.empty(0, dimension)], []
     for indices, batch, failed in batches:
-        for index, embedding_is_finite in zip(
-            indices, batch.isfinite().all(dim=1).tolist(), strict=True
-        ):
-            if not embedding_is_finite:
+        for index, finite in zip(indices, batch.isfinite().all(dim=1).tolist(), strict=True):
+            if not finite:
                 raise ValueError(f"the embedding of {paths[index]} is not finite")
         rows += indices
         embeddings.append(batch)
         failures += failed
     for failure in failures:
         logger.warning("left out: %s", failure.reason)
-    if not rows:
-        raise ValueError(f"none of the {len(paths)} images can be read: {failures[0].reason}")
-    return torch.cat(embeddings), torch.tensor(rows), failures
+    return torch.cat(embeddings), torch.tensor(rows, dtype=torch.long), failures
 
 
 @torch.inference_mode()
@@ -185,7 +195,7 @@ def encode_texts(
     model: JointEmbedding,
     texts: Sequence[str],
     word_vectors: WordVectors,
-    batch_size: int = 256,
+    batch_size: int = TEXT_BATCH,
     first_sentence: bool = False,
     quiet: bool = False,
 ) -> Tensor:
@@ -226,6 +236,8 @@ def encode_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Embed images, each once, and their captions; those of unreadable images are left out.
 
+    Several processes share the work, and each gets all of the result.
+
     Returns:
         Image embeddings (N, D), caption embeddings (M, D) and the row (M,) of each caption's
         image: the arguments of ``misc.evaluation.retrieval_metrics``.
@@ -233,15 +245,19 @@ def encode_pairs(
     Raises:
         ValueError: if no image can be read, a caption has no word, or an embedding is not finite.
     """
-    embeddings, kept, _ = encode_images(
-        model,
-        [image.path for image in images],
-        image_size,
-        batch_size,
-        workers=workers,
-    )
+    own = torch.tensor(own_share(len(images), batch_size), dtype=torch.long)
+    paths = [images[index].path for index in own.tolist()]
+    batches = embed_image_files(model, paths, image_size, batch_size, workers)
+    embeddings, rows, failures = _collect(batches, paths, model.config.embedding_dim)
+    embeddings, kept = in_order(embeddings, own[rows])
+    if not len(kept):
+        reason = next(reason for reason in gather_objects([*failures[:1]]) if reason)[0].reason
+        raise ValueError(f"none of the {len(images)} images can be read: {reason}")
     read = [images[index].captions for index in kept.tolist()]
     captions = [caption for group in read for caption in group]
     counts = torch.tensor([len(group) for group in read])
-    caption_embeddings = encode_texts(model, captions, word_vectors, first_sentence=first_sentence)
+    own = own_share(len(captions), TEXT_BATCH)
+    texts = [captions[place] for place in own]
+    encoded = encode_texts(model, texts, word_vectors, first_sentence=first_sentence)
+    caption_embeddings, _ = in_order(encoded, torch.tensor(own, dtype=torch.long))
     return embeddings, caption_embeddings, torch.arange(len(read)).repeat_interleave(counts)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from misc.annotations import RegionImage, read_captions, read_coco_ids, read_regions
 from misc.config import DataPaths
+from misc.distributed import gather_objects, gather_rows
 from misc.encode import MappedBatch
-from misc.localization import kernel_heat_maps, peaks, points_in_boxes
+from misc.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 
 # What is scored, in the order of the columns of the hits.
 POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
@@ -71,6 +72,27 @@ def score_images(
         for index, image_maps, group in zip(indices, maps, groups, strict=True):
             heat = kernel_heat_maps(image_maps, group).cpu()
             yield images[index], score_regions(images[index], heat)
+
+
+def gather_hits(
+    scored: Iterable[tuple[RegionImage, Tensor | None]],
+) -> tuple[Tensor, Tensor, list[int]]:
+    """Collect what all processes scored, each its own images.
+
+    Returns:
+        The hits (R, 3) of all regions, which of these are large (R,), and the ids of the images
+        that could not be read.
+    """
+    hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
+    unreadable = []
+    for image, image_hits in scored:
+        if image_hits is None:
+            unreadable.append(image.image_id)
+            continue
+        hits.append(image_hits)
+        large.append(large_boxes(image.boxes, image.size))
+    together = gather_rows(torch.cat(hits)), gather_rows(torch.cat(large))
+    return *together, sum(gather_objects(unreadable), [])
 
 
 def spoken_phrases(image: RegionImage) -> list[str]:

@@ -1,13 +1,14 @@
 """Score masks of categories: how well thresholded heat maps fit outlines."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from misc.annotations import InstanceImage, category_masks
+from misc.distributed import gather_objects, gather_rows, in_order
 from misc.encode import MappedBatch
 from misc.localization import (
     PUBLISHED_SIDE,
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 class Scores(NamedTuple):
     """All that is kept of N images and C categories, with P pairs where the one shows the other."""
 
+    places: Tensor  # (N,), of the images in the list of all
     confidences: Tensor  # (N, C)
     images: Tensor  # (P,), row of each pair
     categories: Tensor  # (P,), column of each pair
@@ -71,6 +73,7 @@ def score_images(
         threshold: share of a heat map's range above which a pixel is in the mask.
     """
     confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
+    places = []
     ious, left_out, count = [], [], 0  # ious as numbers: small tensors would scatter the memory
     for batch in batches:
         for failure in batch.failures:
@@ -80,15 +83,33 @@ def score_images(
         for place, index in enumerate(batch.indices):
             heat = kernel_heat_maps(batch.maps[place], kernels).cpu()
             categories, overlaps = score_pairs(images[index], heat, threshold)
+            places.append(index)
             confidences[count] = similarities[place]
             rows += [count] * len(categories)
             columns += categories
             ious += overlaps.tolist()
             count += 1
     return Scores(
+        torch.tensor(places, dtype=torch.long),
         confidences[:count],
         torch.tensor(rows, dtype=torch.long),
         torch.tensor(columns, dtype=torch.long),
         torch.tensor(ious).view(-1, 3),
         left_out,
     )
+
+
+def gather_scores(scores: Scores, own: Sequence[int]) -> Scores:
+    """Put the scores of all processes together, in the order of the images.
+
+    Args:
+        scores: of this process's images.
+        own: their places in the list of all images.
+    """
+    places = torch.tensor(own, dtype=torch.long)[scores.places]
+    confidences, ordered = in_order(scores.confidences, places)
+    rows = torch.searchsorted(ordered, gather_rows(places[scores.images]))
+    rows, order = rows.sort(stable=True)
+    categories, ious = gather_rows(scores.categories)[order], gather_rows(scores.ious)[order]
+    left_out = sum(gather_objects(scores.left_out), [])
+    return Scores(ordered, confidences, rows, categories, ious, left_out)
