@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from misc.annotations import CaptionedImage
 from misc.config import DataPaths, default_data_root
+from misc.distributed import main_first
 from misc.runtime import ignore_signals, mixed_seed, seed_generators
 from misc.text import WordVectors, pad_texts
 from misc.toy import ensure_toy
@@ -28,7 +29,8 @@ def data_paths(root: Path, dataset: str) -> DataPaths:
         dataset: one of ``misc.config.DATASETS``.
     """
     if dataset == "toy":
-        return DataPaths(ensure_toy(root), "coco")
+        with main_first():
+            return DataPaths(ensure_toy(root), "coco")
     return DataPaths(root, dataset)
 
 
@@ -57,7 +59,8 @@ def find_word_vectors(
     if not chosen and (recorded == "glove" or (recorded and Path(recorded).exists())):
         chosen = recorded
     if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
-        folder = ensure_toy(default_data_root()) / "word_vectors"
+        with main_first():
+            folder = ensure_toy(default_data_root()) / "word_vectors"
     else:
         folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
     word_vectors = WordVectors.load(folder)
