@@ -4,17 +4,26 @@ Examples:
     python image_features_extraction.py -p runs/toy/best.pt -d photos -o photos.npz
     python image_features_extraction.py -p best_model.pth.tar -d photos more -r -o all.parquet
     python image_features_extraction.py -p best_model.pth.tar -d paths.txt -o a.npy --dtype float16
+    torchrun --nproc-per-node 8 image_features_extraction.py -p model.pt -d photos -r -o features/
+    python image_features_extraction.py -p model.pt -d "s3://bucket/{000..099}.tar" -o features/
+    python image_features_extraction.py -o features/ --verify
 
 An image that cannot be read is left out and listed, with the reason, beside the output; the exit
 status is 3 then. Names are the paths of the images, as they were given.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import common_options, model_options, output_options, positive, run
 from misc.image_files import IMAGE_SUFFIXES, find_images
+
+if TYPE_CHECKING:
+    import torch
+
+    from misc.extraction import NamedBatch
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
-            model_options(batch_size=32, texts=False),
+            model_options(batch_size=32, texts=False, required=False),
             output_options("image_embeddings.npz"),
             common_options(precision="auto"),
         ],
@@ -31,12 +40,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-d",
         "--data",
-        type=Path,
         nargs="+",
-        required=True,
         metavar="PATH",
         help=f"folders of images ({' '.join(IMAGE_SUFFIXES)}, in any case), images, or text files "
-        "with the path of an image a line",
+        "with the path of an image a line; or WebDataset tars, paths or URLs that fsspec opens, "
+        "'shards/{000..099}.tar' for many, each of which becomes one part of the folder -o",
     )
     parser.add_argument(
         "-r", "--recursive", action="store_true", help="look into folders of folders, too"
@@ -52,34 +60,81 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
+    from misc.distributed import process_group
+    from misc.extraction import check_request
+    from misc.runtime import select_device
+    from misc.shards import verify
+    from misc.tars import find_tars
+
+    if args.verify:
+        return verify(args.output)
+    check_request(args)
+    with process_group(select_device(args.device)) as device:
+        tars = find_tars(args.data)
+        return extract_tars(args, tars, device) if tars else extract_files(args, device)
+
+
+def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
+    """Embed image files, into one file or into the parts of a folder."""
     from misc.acceleration import accelerate_for
     from misc.checkpoint import build_model, read_checkpoint
     from misc.embeddings import check_output
     from misc.encode import embed_image_files, embed_sample
-    from misc.extraction import extract
-    from misc.runtime import select_device
+    from misc.extraction import extract, is_folder, named
+    from misc.shards import extract_parts, list_hash, part_file, parts_of, plan_of
 
-    device = select_device(args.device)
-    images = find_images(args.data, args.recursive)
+    images = find_images([Path(source) for source in args.data], args.recursive)
     names = [str(image) for image in images]
-    check_output(args.output, args.force, names)
+    folder = is_folder(args.output)
+    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force, names)
     checkpoint = read_checkpoint(args.path)
-    image_size = args.image_size or checkpoint.image_size
+    size = args.image_size or checkpoint.image_size
+    model = build_model(checkpoint, args.path).to(device)
+    dimension = model.config.embedding_dim
+    plan = plan_of(args, model, {"image_size": size, "inputs": list_hash(names)}) if folder else {}
     model = accelerate_for(
         len(images),
-        build_model(checkpoint, args.path).to(device),
+        model,
         args.precision,
         args.compile,
-        lambda model: embed_sample(model, images, image_size),
+        lambda model: embed_sample(model, images, size),
     )
-    batches = embed_image_files(
-        model,
-        images,
-        image_size,
-        args.batch_size,
-        workers=args.workers,
-    )
-    return extract(args, names, batches, model.config.embedding_dim)
+
+    def embed(part: range) -> "Iterable[NamedBatch]":
+        chosen = slice(part.start, part.stop)
+        options = size, args.batch_size, args.workers
+        return named(names[chosen], embed_image_files(model, images[chosen], *options))
+
+    if folder:
+        parts = parts_of(args.output, len(images), args.shard_size)
+        return extract_parts(args, plan, parts, embed, dimension)
+    return extract(args, len(names), embed(range(len(images))), dimension)
+
+
+def extract_tars(
+    args: argparse.Namespace, tars: list[str], device: "torch.device"
+) -> dict[str, Any]:
+    """Embed the images of tars, each tar into a part of its own."""
+    from misc.acceleration import accelerate
+    from misc.checkpoint import build_model, read_checkpoint
+    from misc.encode import embed_tar
+    from misc.extraction import is_folder
+    from misc.shards import Part, extract_parts, list_hash, part_file, plan_of
+
+    if not is_folder(args.output):
+        raise ValueError(f"-o {args.output}: images of tars go into a folder, a part for each tar")
+    checkpoint = read_checkpoint(args.path)
+    size = args.image_size or checkpoint.image_size
+    model = build_model(checkpoint, args.path).to(device)
+    plan = plan_of(args, model, {"image_size": size, "inputs": list_hash(tars)})
+    precision = "float32" if args.precision == "auto" else args.precision
+    model = accelerate(model, precision, args.compile)
+
+    def embed(url: str) -> "Iterable[NamedBatch]":
+        return embed_tar(model, url, size, args.batch_size, args.workers)
+
+    parts = [Part(part_file(args.output, number), url) for number, url in enumerate(tars)]
+    return extract_parts(args, plan, parts, embed, model.config.embedding_dim)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,17 @@ is 3 then. Names are the texts.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import common_options, model_options, output_options, run
 from misc.config import DataPaths
+
+if TYPE_CHECKING:
+    import torch
+
+    from misc.extraction import NamedBatch
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,14 +29,12 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
-            model_options(batch_size=256),
+            model_options(batch_size=256, required=False),
             output_options("text_embeddings.npz"),
             common_options(precision="auto"),
         ],
     )
-    parser.add_argument(
-        "-d", "--data", type=Path, required=True, metavar="FILE", help="file with a text a line"
-    )
+    parser.add_argument("-d", "--data", type=Path, metavar="FILE", help="file with a text a line")
     parser.add_argument(
         "--encoding", default="utf-8", help="of the file's characters (default: %(default)s)"
     )
@@ -61,18 +65,35 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
+    from misc.distributed import process_group
+    from misc.extraction import check_request
+    from misc.runtime import select_device
+    from misc.shards import verify
+
+    if args.verify:
+        return verify(args.output)
+    check_request(args)
+    with process_group(select_device(args.device)) as device:
+        return extract_lines(args, device)
+
+
+def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
+    """Embed the lines of the file, into one file or into the parts of a folder."""
     from misc.acceleration import accelerate_for
     from misc.embeddings import check_output
     from misc.encode import encode_texts, load_with_words
-    from misc.extraction import embed_lines, extract
-    from misc.runtime import select_device
+    from misc.extraction import embed_lines, extract, is_folder
+    from misc.shards import extract_parts, list_hash, part_file, parts_of, plan_of
 
-    device = select_device(args.device)
     lines = read_lines(args.data, args.encoding)
-    check_output(args.output, args.force, lines)
+    folder = is_folder(args.output)
+    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force, lines)
     model, word_vectors = load_with_words(
         args.path, device, DataPaths(args.data_root), args.word_vectors
     )
+    dimension = model.config.embedding_dim
+    inputs = {"first_sentence": args.first_sentence, "inputs": list_hash(lines)}
+    plan = plan_of(args, model, inputs) if folder else {}
     sample = [line for line in lines if line.strip()][:256]
     model = accelerate_for(
         len(lines),
@@ -81,8 +102,16 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         args.compile,
         lambda model: encode_texts(model, sample, word_vectors, quiet=True),
     )
-    batches = embed_lines(model, lines, word_vectors, args.batch_size, args.first_sentence)
-    return extract(args, lines, batches, model.config.embedding_dim)
+
+    def embed(part: range) -> "Iterable[NamedBatch]":
+        chosen = lines[part.start : part.stop]
+        options = args.batch_size, args.first_sentence, part.start + 1
+        return embed_lines(model, chosen, word_vectors, *options)
+
+    if folder:
+        parts = parts_of(args.output, len(lines), args.shard_size)
+        return extract_parts(args, plan, parts, embed, dimension)
+    return extract(args, len(lines), embed(range(len(lines))), dimension)
 
 
 if __name__ == "__main__":

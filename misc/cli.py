@@ -62,19 +62,22 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
     return parser
 
 
-def model_options(batch_size: int, texts: bool = True) -> argparse.ArgumentParser:
+def model_options(
+    batch_size: int, texts: bool = True, required: bool = True
+) -> argparse.ArgumentParser:
     """Parent parser of the scripts that use a trained model.
 
     Args:
         batch_size: default of the option.
         texts: False where no text is embedded, so that options for texts are left out.
+        required: False where a script has something to do without a model, too.
     """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("model")
     group.add_argument(
         "-p",
         "--path",
-        required=True,
+        required=required,
         help="checkpoint: ours, the 2018 files, a folder of safetensors, or such a folder on the "
         "Hugging Face hub, hf://user/name[@revision]",
     )
@@ -159,7 +162,21 @@ def output_options(default: str) -> argparse.ArgumentParser:
         default=Path(default),
         metavar="FILE",
         help="file of embeddings, .npz, .npy, .parquet or .pkl (default: %(default)s); what is "
-        "left out is listed with reasons in FILE.errors.jsonl",
+        "left out is listed with reasons in FILE.errors.jsonl. A name without a suffix is a folder "
+        "of .parquet parts: a run that was stopped goes on there, and under torchrun each process "
+        "writes its own",
+    )
+    group.add_argument(
+        "--shard-size",
+        type=positive,
+        default=50_000,
+        metavar="N",
+        help="rows of a part in a folder (default: %(default)s)",
+    )
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="only compare the folder -o with its manifest; nothing else is needed then",
     )
     group.add_argument(
         "--dtype",
@@ -270,5 +287,10 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
         sys.exit(f"{parser.prog}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted")
-    if isinstance(results, dict) and results.get("left_out"):
+    # torchrun takes any status but 0 for a failure, and starts all over.
+    if isinstance(results, dict) and results.get("left_out") and not _under_torchrun():
         sys.exit(LEFT_OUT_STATUS)
+
+
+def _under_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ

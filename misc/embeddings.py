@@ -6,6 +6,7 @@ and an array, as the code of 2018 wrote it; the only one whose writing takes mem
 """
 
 import contextlib
+import json
 import pickle
 import re
 import shutil
@@ -24,6 +25,7 @@ from torch import Tensor
 from misc.files import replacing
 
 DTYPES = ("float32", "float16")
+MANIFEST = "manifest.json"  # of a folder of parts
 CHUNK = 1024  # rows or names in memory at once
 
 
@@ -207,13 +209,15 @@ def save_embeddings(
 
 
 def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
-    """Read a file of embeddings: names and rows (N, D) as float32.
+    """Read a file of embeddings, or a folder of parts: names and rows (N, D) as float32.
 
     Raises:
         FileNotFoundError: if it, or the names beside a ``.npy``, are missing.
         ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_parts(path)
     if path.suffix not in READERS:
         remedy = PICKLE_REMEDY % path if path.suffix == ".pkl" else ""
         raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
@@ -223,7 +227,26 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
         raise ValueError(f"{path} is no file of embeddings: {error}") from error
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
-    return list(names), torch.from_numpy(rows.astype(np.float32))
+    return list(names), torch.from_numpy(np.require(rows, np.float32, "W"))
+
+
+def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
+    """Read the parts that ``misc.shards`` wrote, in their order."""
+    if not (folder / MANIFEST).exists():
+        raise ValueError(
+            f"{folder} has no {MANIFEST}: it is no folder of embeddings, or its extraction has not "
+            "ended; run that again"
+        )
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    names: list[str] = []
+    embeddings = torch.empty(manifest["rows"], manifest["dimension"])
+    for part in manifest["parts"]:
+        part_names, rows = load_embeddings(folder / part["file"])
+        if len(rows) != part["rows"]:
+            raise ValueError(f"{folder / part['file']} has {len(rows)} rows, not {part['rows']}")
+        embeddings[len(names) : len(names) + len(rows)] = rows
+        names += part_names
+    return names, embeddings
 
 
 PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \

@@ -14,6 +14,7 @@ from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
 from misc.distributed import gather_objects, in_order, own_share
+from misc.tars import tar_batches
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
@@ -112,6 +113,28 @@ def embed_image_files(
         if embeddings is None:
             embeddings = torch.empty(0, model.config.embedding_dim)
         yield batch.indices, embeddings.cpu(), batch.failures
+
+
+@torch.inference_mode()
+def embed_tar(
+    model: JointEmbedding, url: str, image_size: int, batch_size: int, workers: int = 0
+) -> Iterator[tuple[list[str], Tensor, list[Failure]]]:
+    """Embed the images of a WebDataset tar batch by batch.
+
+    Yields:
+        Names, embeddings (B, D) on the CPU, and the images that could not be read.
+
+    Raises:
+        ValueError: if the tar cannot be read to its end; the message names it.
+    """
+    device = next(model.parameters()).device
+    with tqdm(unit="image", desc=url, disable=None) as bar:
+        for batch in tar_batches(url, evaluation_transform(image_size), batch_size, workers):
+            bar.update(len(batch.names) + len(batch.failures))
+            embeddings = torch.empty(0, model.config.embedding_dim)
+            if batch.names:
+                embeddings = model.encode_image(batch.images.to(device)).cpu()
+            yield batch.names, embeddings, batch.failures
 
 
 def embed_sample(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,45 @@ from tqdm import tqdm
 
 from misc.cli import write_json
 from misc.dataset import Failure
-from misc.embeddings import EmbeddingsWriter, check_output, writing
+from misc.embeddings import EmbeddingsWriter, writing
 from misc.files import replacing
 from misc.text import WordVectors
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
 
-# Places in the list of names, their embeddings (B, D), and what could not be embedded.
-Batch = tuple[list[int], Tensor, list[Failure]]
+# Names, their embeddings (B, D), and what could not be embedded.
+NamedBatch = tuple[list[str], Tensor, list[Failure]]
+
+
+def is_folder(output: Path) -> bool:
+    """Say whether an output is a folder of parts: it is one already, or has no suffix."""
+    return output.is_dir() or not output.suffix
+
+
+def check_request(args: argparse.Namespace) -> None:
+    """Refuse a command line that lacks something, or that several processes cannot share.
+
+    Raises:
+        ValueError: the message says what is needed.
+    """
+    if args.path is None or not args.data:
+        raise ValueError("-p, the model, and -d, what is to be embedded, are needed")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not is_folder(args.output):
+        raise ValueError(
+            f"-o {args.output}: several processes cannot write one file; name a folder"
+        )
 
 
 def extract(
-    args: argparse.Namespace, names: Sequence[str], batches: Iterable[Batch], dimension: int
+    args: argparse.Namespace, count: int, batches: Iterable[NamedBatch], dimension: int
 ) -> dict[str, Any]:
     """Write batches of embeddings to a file as they come, and report what was left out.
 
     Args:
         args: what ``output_options`` and ``common_options`` gave.
-        names: of all items.
-        batches: places in ``names``, embeddings and failures; nothing of them is kept.
+        count: how many items there are.
+        batches: names, embeddings and failures; nothing of them is kept.
         dimension: D of the embeddings.
 
     Returns:
@@ -42,17 +62,17 @@ def extract(
         ValueError: if nothing could be embedded, or something could not and ``--strict`` is set.
         FileExistsError: if the file exists and ``--force`` is not set.
     """
-    check_output(args.output, args.force, names)
     failures: list[Failure] = []
     with writing(args.output, dimension, args.dtype, args.force) as writer:
         for batch in batches:
-            failed = _append(writer, names, batch)
+            failed = append(writer, batch)
             if failed and args.strict:
                 raise ValueError(failed[0].reason)
             failures += failed
         if not writer.names:
-            raise ValueError(f"none of {len(names)} items can be embedded: {failures[0].reason}")
-    errors = _write_errors(args.output, failures)
+            raise ValueError(f"none of {count} items can be embedded: {failures[0].reason}")
+    write_errors(args.output, failures)
+    errors = errors_file(args.output)
     results = {
         "output": str(args.output),
         "rows": len(writer.names),
@@ -66,27 +86,40 @@ def extract(
     return results
 
 
-def _append(writer: EmbeddingsWriter, names: Sequence[str], batch: Batch) -> list[Failure]:
-    indices, embeddings, failures = batch
+def append(writer: EmbeddingsWriter, batch: NamedBatch) -> list[Failure]:
+    """Append a batch's finite embeddings, and return its failures, others among them."""
+    names, embeddings, failures = batch
     finite = embeddings.isfinite().all(dim=1).tolist()
     kept = [row for row, row_is_finite in enumerate(finite) if row_is_finite]
-    writer.append([names[indices[row]] for row in kept], embeddings[kept])
+    writer.append([names[row] for row in kept], embeddings[kept])
     return failures + [
-        Failure(index, names[index], f"the embedding of {names[index]} is not finite")
-        for index, row_is_finite in zip(indices, finite, strict=True)
+        Failure(row, name, f"the embedding of {name} is not finite")
+        for row, (name, row_is_finite) in enumerate(zip(names, finite, strict=True))
         if not row_is_finite
     ]
 
 
-def _write_errors(output: Path, failures: Sequence[Failure]) -> Path:
+def errors_file(output: Path) -> Path:
+    """Say where the failures of an output are listed."""
+    return output.with_name(f"{output.name}.errors.jsonl")
+
+
+def write_errors(output: Path, failures: Sequence[Failure]) -> None:
     """List failures beside the output; without any, remove the list of an earlier run."""
-    path = output.with_name(f"{output.name}.errors.jsonl")
+    path = errors_file(output)
     path.unlink(missing_ok=True)
     if failures:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             for failure in failures:
                 file.write(json.dumps(vars(failure)) + "\n")
-    return path
+
+
+def named(
+    names: Sequence[str], batches: Iterable[tuple[list[int], Tensor, list[Failure]]]
+) -> Iterator[NamedBatch]:
+    """Replace the places of batches by names."""
+    for places, embeddings, failures in batches:
+        yield [names[place] for place in places], embeddings, failures
 
 
 @torch.inference_mode()
@@ -96,8 +129,11 @@ def embed_lines(
     word_vectors: WordVectors,
     batch_size: int,
     first_sentence: bool = False,
-) -> Iterator[Batch]:
+    first_line: int = 1,
+) -> Iterator[NamedBatch]:
     """Embed texts batch by batch; one without a word becomes a failure.
+
+    ``first_line`` is the number of the first one in its file, for messages.
 
     The share of unknown words is logged in the end.
     """
@@ -110,7 +146,7 @@ def embed_lines(
                 try:
                     rows[index] = word_vectors.rows(line, first_sentence)
                 except ValueError as error:
-                    failures.append(Failure(index, line, f"line {index + 1}: {error}"))
+                    failures.append(Failure(index, line, f"line {index + first_line}: {error}"))
             words += sum(map(len, rows.values()))
             unknown += sum(int((text == word_vectors.unknown).sum()) for text in rows.values())
             bar.update(len(rows) + len(failures))
@@ -118,7 +154,11 @@ def embed_lines(
                 yield [], torch.empty(0, model.config.embedding_dim), failures
                 continue
             vectors, lengths = word_vectors.batch(list(rows.values()))
-            yield list(rows), model.encode_text(vectors.to(device), lengths).cpu(), failures
+            yield (
+                [lines[row] for row in rows],
+                model.encode_text(vectors.to(device), lengths).cpu(),
+                failures,
+            )
     logger.info(
         "%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / (words or 1)
     )

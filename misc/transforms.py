@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -26,8 +27,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_image(path: Path) -> Image.Image:
+def load_image(file: Path | BinaryIO, name: str = "") -> Image.Image:
     """Read an image file as RGB, upright as its EXIF orientation says.
+
+    Args:
+        file: its path, or an open file.
+        name: of the file, for messages; default: the path.
 
     Raises:
         ValueError: if the file is missing, truncated or no image; the message names it.
@@ -35,7 +40,7 @@ def load_image(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 return to_rgb(image)
     except (
         OSError,  # missing, truncated or unknown to Pillow
@@ -44,7 +49,7 @@ def load_image(path: Path) -> Image.Image:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise ValueError(f"cannot read image {path}: {error}") from error
+        raise ValueError(f"cannot read image {name or file}: {error}") from error
 
 
 def evaluation_transform(size: int) -> v2.Compose:

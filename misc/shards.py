@@ -1,0 +1,209 @@
+"""Folders of embeddings in parts, written by any number of processes and completed by a later run.
+
+A folder holds ``part-00000.parquet`` …, each with ``.errors.jsonl`` beside it if something was left
+out, ``plan.json`` (what the parts are of) and, once all are whole, ``manifest.json``.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow
+import pyarrow.parquet
+import torch
+
+from misc.cli import write_json
+from misc.distributed import gather_objects, is_main, rank, world_size
+from misc.embeddings import MANIFEST, writing
+from misc.extraction import NamedBatch, append, errors_file, write_errors
+from misc.files import replacing
+from models.joint_embedding import JointEmbedding
+
+PLAN = "plan.json"
+Source = TypeVar("Source")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Generic[Source]):
+    """One file of a folder, and what its embeddings are of."""
+
+    file: Path
+    source: Source
+    items: int | None = None  # how many it will have been asked for; None if nobody knows yet
+
+
+def parts_of(folder: Path, count: int, shard_size: int) -> list[Part[range]]:
+    """Divide items into parts; the source of each is the range of its items."""
+    ranges = [range(start, min(start + shard_size, count)) for start in range(0, count, shard_size)]
+    return [Part(part_file(folder, number), r, len(r)) for number, r in enumerate(ranges)]
+
+
+def part_file(folder: Path, number: int) -> Path:
+    """Name a part by its number."""
+    return folder / f"part-{number:05}.parquet"
+
+
+def fingerprint(model: torch.nn.Module) -> str:
+    """Hash the weights of a model."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def list_hash(names: Sequence[str]) -> str:
+    """Hash the names of all inputs, in their order."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(name.encode(errors="surrogateescape") + b"\0")
+    return digest.hexdigest()
+
+
+def plan_of(
+    args: argparse.Namespace, model: JointEmbedding, inputs: dict[str, Any]
+) -> dict[str, Any]:
+    """Collect what decides about the rows of a folder, and about which part each is in."""
+    return {
+        "model": fingerprint(model),
+        "dimension": model.config.embedding_dim,
+        "dtype": args.dtype,
+        "precision": args.precision,
+        "shard_size": args.shard_size,
+        **inputs,
+    }
+
+
+def extract_parts(
+    args: argparse.Namespace,
+    plan: dict[str, Any],
+    parts: Sequence[Part[Source]],
+    embed: Callable[[Source], Iterable[NamedBatch]],
+    dimension: int,
+) -> dict[str, Any]:
+    """Write the parts that are not whole yet, each process its own, and then the manifest.
+
+    Args:
+        args: what ``output_options`` and ``common_options`` gave; ``args.output`` is the folder.
+        plan: what a later run must agree in, to complete the folder.
+        parts: all of them.
+        embed: embeds what a part is of.
+        dimension: D of the embeddings.
+
+    Returns:
+        The numbers of ``rows``, of items ``left_out``, and of ``parts``, and the folder.
+
+    Raises:
+        ValueError: if the folder is of another plan, or something could not be embedded and
+            ``--strict`` is set.
+    """
+    known = _enter(args.output, plan, args.force)
+    entries = []
+    for number, part in enumerate(parts):
+        if number % world_size() != rank():
+            continue
+        entry = _entry(part)
+        if entry is None or entry["sha256"] != known.get(part.file.name, entry["sha256"]):
+            _write(part, embed(part.source), dimension, args)
+            entry = _entry(part)
+        entries.append(entry)
+    entries = sorted(sum(gather_objects(entries), []), key=lambda entry: entry["file"])
+    totals = {key: sum(entry[key] for entry in entries) for key in ("rows", "left_out")}
+    results = {"output": str(args.output), "dimension": dimension, "parts": len(parts), **totals}
+    if is_main():
+        with replacing(args.output / MANIFEST) as temporary:
+            manifest = {**plan, **totals, "parts": entries}
+            temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        write_json(results, args.json)
+        left_out = f"; {totals['left_out']} left out, see *.errors.jsonl"
+        print(  # noqa: T201
+            f"{totals['rows']} embeddings of {dimension} dimensions are in {len(parts)} parts in "
+            f"{args.output}" + (left_out if totals["left_out"] else "")
+        )
+    return results
+
+
+def _enter(folder: Path, plan: dict[str, Any], force: bool) -> dict[str, str]:
+    """Settle on the plan, clear up after killed processes, and return known checksums."""
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        leftovers = [*folder.glob(".*.tmp")]
+        if force:
+            leftovers += [*folder.glob("part-*"), folder / PLAN, folder / MANIFEST]
+        for file in leftovers:
+            file.unlink(missing_ok=True)
+        if not (folder / PLAN).exists():
+            with replacing(folder / PLAN) as temporary:
+                temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+    gather_objects(None)  # the others wait
+    found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    others = [f"{key} {found.get(key)!r} instead of {plan[key]!r}" for key in plan
+              if found.get(key) != plan[key]]  # fmt: skip
+    if others:
+        raise ValueError(
+            f"{folder} holds parts of something else ({'; '.join(others)}); name another folder, "
+            "or --force to begin it again"
+        )
+    if not (folder / MANIFEST).exists():
+        return {}
+    parts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["parts"]
+    return {part["file"]: part["sha256"] for part in parts}
+
+
+def _write(
+    part: Part[Any], batches: Iterable[NamedBatch], dimension: int, args: argparse.Namespace
+) -> None:
+    failures = []
+    with writing(part.file, dimension, args.dtype, force=True) as writer:
+        for batch in batches:
+            failed = append(writer, batch)
+            if failed and args.strict:
+                raise ValueError(failed[0].reason)
+            failures += failed
+        write_errors(part.file, failures)  # before the part is there: a whole part has its list
+
+
+def _entry(part: Part[Any]) -> dict[str, Any] | None:
+    """Describe a part for the manifest; ``None`` if it is not there or not whole."""
+    errors = errors_file(part.file)
+    try:
+        rows = pyarrow.parquet.read_metadata(part.file).num_rows
+    except (OSError, pyarrow.ArrowInvalid):
+        return None
+    left_out = len(errors.read_text(encoding="utf-8").splitlines()) if errors.exists() else 0
+    if part.items not in (None, rows + left_out):
+        return None
+    with part.file.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"file": part.file.name, "rows": rows, "left_out": left_out, "sha256": checksum}
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Compare the parts of a folder with its manifest.
+
+    Raises:
+        FileNotFoundError: if there is no manifest: the extraction has not ended.
+        ValueError: if parts are missing, cut off or changed; each is named.
+    """
+    file = folder / MANIFEST
+    if not file.exists():
+        raise FileNotFoundError(f"{file} is missing: the extraction has not ended; run it again")
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    bad = []
+    for entry in manifest["parts"]:
+        path = folder / entry["file"]
+        if not path.exists():
+            bad.append(f"{entry['file']} is missing")
+        elif _entry(Part(path, None)) != entry:
+            bad.append(f"{entry['file']} is not what was written")
+    if bad:
+        raise ValueError(f"{folder}: {'; '.join(bad)}; the same extraction again makes them anew")
+    print(f"{folder}: {len(manifest['parts'])} parts with {manifest['rows']} rows are whole")  # noqa: T201
+    return {"output": str(folder), "parts": len(manifest["parts"]), "rows": manifest["rows"]}
