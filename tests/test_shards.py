@@ -126,9 +126,9 @@ def start(processes, command):
 
 def kill_at_work(process, folder, pause):
     """Kill a process and all it started, some time after it began to write."""
-    before = set(folder.glob("part-*"))
+    before = set(folder.glob("*part-*"))
     while process.poll() is None:
-        if set(folder.glob("part-*")) - before or list(folder.glob(".part-*")):
+        if set(folder.glob("*part-*")) - before:
             time.sleep(pause)
             os.killpg(process.pid, signal.SIGKILL)
             break
