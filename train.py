@@ -38,7 +38,10 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
     parser.add_argument(
         "--resume",
-        action="store_true",
+        nargs="?",
+        const="auto",
+        choices=("auto",),
+        metavar="auto",
         help="continue the run of this name exactly where it stopped, with its own settings; "
         "starts it if there is none. Processes that torchrun starts again need not be told",
     )
@@ -72,7 +75,9 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         images, validation_images = training_images(paths), read_captions(paths, ("val",))
         word_vectors = find_word_vectors(config.word_vectors, paths, dimension=word_dim)
         transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
-        dataset = PairDataset(images, transform, word_vectors, config.seed)
+        dataset = PairDataset(
+            images, transform, word_vectors, config.seed, config.word_dropout, config.word_noise
+        )
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )

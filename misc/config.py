@@ -157,6 +157,14 @@ class TrainConfig:
     crop_min_scale: float = setting(0.08, "smallest share of the image's area in a crop")
     flip: bool = setting(True, "mirror every other training image")
     image_size: int = setting(350, "side of the validation images in pixels")
+    word_dropout: float = setting(
+        0.0, "share of a caption's words left out at random in training (VSE-infinity has 0.2)"
+    )
+    word_noise: float = setting(
+        0.0,
+        "deviation of Gaussian noise on word vectors in training, as a share of theirs; helps with "
+        "words that no caption has",
+    )
 
     text_from: int = setting(2, "first epoch in which the text path trains")
     image_from: int = setting(

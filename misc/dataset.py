@@ -188,6 +188,14 @@ class PairDataset(Dataset):
 
     The random numbers of a pair depend on the seed, the epoch and the pair alone: not on the
     number of workers, nor on whether the epoch was interrupted.
+
+    Args:
+        images: with their captions.
+        transform: augments an image and normalises it.
+        word_vectors: of the captions.
+        seed: of all that is random.
+        word_dropout: share of a caption's words that are left out.
+        word_noise: standard deviation of the noise on word vectors, as a share of theirs.
     """
 
     def __init__(
@@ -196,11 +204,15 @@ class PairDataset(Dataset):
         transform: Callable[[Image.Image], Tensor],
         word_vectors: WordVectors,
         seed: int,
+        word_dropout: float = 0.0,
+        word_noise: float = 0.0,
     ) -> None:
         self.images = images
         self.transform = transform
         self.word_vectors = word_vectors
         self.seed = seed
+        self.word_dropout = word_dropout
+        self.word_noise = word_noise
         self.epoch = 0
         self.pairs = [
             (image, caption)
@@ -222,7 +234,14 @@ class PairDataset(Dataset):
         with torch.random.fork_rng(devices=[]):
             seed_generators(torch.device("cpu"), self.seed, self.epoch, index)
             tensor = self.transform(image)
-        return tensor, self.word_vectors.vectors(rows), entry.image_id
+            vectors = self._varied(self.word_vectors.vectors(rows))
+        return tensor, vectors, entry.image_id
+
+    def _varied(self, vectors: Tensor) -> Tensor:
+        """Drop words (T, W) at random, but not all of them, and shift the others a little."""
+        kept = torch.rand(len(vectors)) >= self.word_dropout
+        vectors = vectors[kept] if kept.any() else vectors
+        return vectors + torch.randn_like(vectors) * (self.word_noise * vectors.std())
 
     def batches(self, batch_size: int, start: int = 0) -> list[list[int]]:
         """Shuffle this epoch's pairs into whole batches; what is left over waits for another.
