@@ -75,7 +75,7 @@ def naive(model: Path, photographs: list[Path], size: int) -> Work:
 
 
 def main(args: argparse.Namespace) -> None:
-    count, size = (8, 128) if args.quick else (16, 400)
+    count, size = (8, 128) if args.quick else (32, 400)
     with inputs.folder() as folder:
         settings = {
             "model": inputs.save_model(folder, inputs.model_config(args.quick)),

@@ -49,7 +49,9 @@ def ours(path: Path, size: int, epoch: int) -> Work:
 
     model, config = prepared(path, epoch)
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=0, fused=True
+    )
     step = Run(path.parent, config, model, optimizer, Progress())
     pairs, loss = batch(size, model.config.word_dim), HardNegativeLoss(config.margin)
     weight = model.image_encoder.projection.weight

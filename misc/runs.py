@@ -141,7 +141,7 @@ def start_or_resume(
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay, fused=True)
     if checkpoint:
         optimizer.load_state_dict(checkpoint.training["optimizer"])
         logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
