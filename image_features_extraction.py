@@ -63,13 +63,13 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     from misc.distributed import process_group
     from misc.extraction import check_request
     from misc.runtime import select_device
-    from misc.shards import verify
+    from misc.shards import PATIENCE, verify
     from misc.tars import find_tars
 
     if args.verify:
         return verify(args.output)
     check_request(args)
-    with process_group(select_device(args.device)) as device:
+    with process_group(select_device(args.device), PATIENCE) as device:
         tars = find_tars(args.data)
         return extract_tars(args, tars, device) if tars else extract_files(args, device)
 

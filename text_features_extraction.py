@@ -68,12 +68,12 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     from misc.distributed import process_group
     from misc.extraction import check_request
     from misc.runtime import select_device
-    from misc.shards import verify
+    from misc.shards import PATIENCE, verify
 
     if args.verify:
         return verify(args.output)
     check_request(args)
-    with process_group(select_device(args.device)) as device:
+    with process_group(select_device(args.device), PATIENCE) as device:
         return extract_lines(args, device)
 
 

@@ -6,6 +6,7 @@ A rank is the number of a process, from 0; rank 0, the main process, alone write
 """
 
 import contextlib
+import datetime
 import logging
 import os
 import warnings
@@ -21,13 +22,17 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def process_group(device: torch.device) -> Iterator[torch.device]:
+def process_group(
+    device: torch.device, patience: datetime.timedelta | None = None
+) -> Iterator[torch.device]:
     """Join the processes that were started together, if there are others.
 
     NCCL connects GPUs, and gloo connects CPUs.
 
     Args:
         device: the one of this process, from ``misc.runtime.select_device``; yielded as it is.
+        patience: how long processes wait for each other before they take one for lost; ``None``
+            is torch's default, some minutes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
@@ -35,7 +40,7 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     _warn_of_shared_store()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     yield device
     dist.destroy_process_group()  # not after an error: it could wait for the others for ever
 

@@ -6,6 +6,7 @@ out, ``plan.json`` (what the parts are of) and, once all are whole, ``manifest.j
 
 import argparse
 import dataclasses
+import datetime
 import hashlib
 import json
 import logging
@@ -25,6 +26,7 @@ from misc.files import replacing
 from models.joint_embedding import JointEmbedding
 
 PLAN = "plan.json"
+PATIENCE = datetime.timedelta(days=30)  # of a process whose parts are done, with the others
 Source = TypeVar("Source")
 
 logger = logging.getLogger(__name__)
@@ -101,19 +103,28 @@ def extract_parts(
         The numbers of ``rows``, of items ``left_out``, and of ``parts``, and the folder.
 
     Raises:
-        ValueError: if the folder is of another plan, or something could not be embedded and
-            ``--strict`` is set.
+        ValueError: if the folder is of another plan, or, when all others are made, if a part could
+            not be: a tar cannot be read, or an item not embedded and ``--strict`` is set.
     """
     known = _enter(args.output, plan, args.force)
-    entries = []
-    for number, part in enumerate(parts):
-        if number % world_size() != rank():
-            continue
+    entries, broken = [], []
+    for part in parts[rank() :: world_size()]:
         entry = _entry(part)
         if entry is None or entry["sha256"] != known.get(part.file.name, entry["sha256"]):
-            _write(part, embed(part.source), dimension, args)
+            try:
+                _write(part, embed(part.source), dimension, args)
+            except ValueError as error:  # the other parts are worth having
+                logger.error("%s: %s", part.file.name, error)
+                broken.append(str(error))
+                continue
             entry = _entry(part)
         entries.append(entry)
+    broken = sum(gather_objects(broken), [])
+    if broken:
+        raise ValueError(
+            f"{len(broken)} of {len(parts)} parts could not be made: {broken[0]}; the same command "
+            "again makes what is missing"
+        )
     entries = sorted(sum(gather_objects(entries), []), key=lambda entry: entry["file"])
     totals = {key: sum(entry[key] for entry in entries) for key in ("rows", "left_out")}
     results = {"output": str(args.output), "dimension": dimension, "parts": len(parts), **totals}

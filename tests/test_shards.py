@@ -268,6 +268,22 @@ def test_tars_are_read_wherever_fsspec_reaches(model, photos, tmp_path):
     assert load_embeddings(tmp_path / "features")[0][2] == "7.tar/folder/02"
 
 
+def test_a_broken_tar_does_not_keep_the_others_from_being_done(model, photos, tmp_path):
+    tars = [tmp_path / f"{number}.tar" for number in range(3)]
+    for number, tar in enumerate(tars):
+        with tar.open("wb") as stream:
+            write_tar(stream, photos, range(4 * number, 4 * number + 4))
+    whole = tars[1].read_bytes()
+    tars[1].write_bytes(whole[:3000])
+    with pytest.raises(ValueError, match="1 of 3 parts could not be made: cannot read .*1.tar"):
+        extract(model, tmp_path / "{0..2}.tar", tmp_path / "features")
+    done = tmp_path / "features" / "part-00002.parquet"
+    time_of_done = done.stat().st_mtime_ns
+    tars[1].write_bytes(whole)
+    assert extract(model, tmp_path / "{0..2}.tar", tmp_path / "features")["rows"] == 12
+    assert done.stat().st_mtime_ns == time_of_done
+
+
 def test_tars_that_cannot_be_read_are_named(model, photos, tmp_path):
     cut, whole = tmp_path / "cut.tar", io.BytesIO()
     write_tar(whole, photos, range(4))
