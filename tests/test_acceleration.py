@@ -42,7 +42,7 @@ def test_an_accelerated_model_computes_the_same(model, images):
     assert not any(type(module) is nn.BatchNorm2d for module in fast.modules())
     torch.testing.assert_close(fast.encode_image(images), model.encode_image(images))
     maps = model.activation_maps(images)
-    torch.testing.assert_close(fast.activation_maps(images), maps, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fast.activation_maps(images), maps, rtol=1e-4, atol=1e-4)
     vectors, lengths = torch.randn(4, 6, 7), torch.tensor([6, 1, 3, 6])
     torch.testing.assert_close(
         fast.encode_text(vectors, lengths), model.encode_text(vectors, lengths)
@@ -169,8 +169,8 @@ if sys.argv[1] == "kept":
 import torch
 torch.set_num_threads(1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.ones(16 * 2**20 // 4)
+for _ in range(60):
+    torch.ones(64 * 2**20 // 4)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     faults = {

@@ -179,7 +179,7 @@ def test_loss_and_gradients_equal_those_of_one_process_with_all_the_pairs(result
 def test_processes_started_again_over_the_store_of_dead_ones_are_told_the_remedy(
     monkeypatch, caplog
 ):
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
