@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from misc.cli import common_options, model_options, positive, run, write_json
-from misc.config import DATASETS, PUBLISHED_IMAGE_SIZE, TOY_IMAGE_SIZE, evaluation_size
+from misc.config import DATASETS, TOY_IMAGE_SIZE, evaluation_size
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--image-size",
         type=positive,
         help="side of the square that images are squeezed to, in pixels (default: "
-        f"{PUBLISHED_IMAGE_SIZE}, toy: {TOY_IMAGE_SIZE})",
+        f"the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
     )
     parser.add_argument(
         "--folds",
@@ -64,8 +64,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
     paths = data_paths(args.data_root, args.dataset)
     images = read_captions(paths, (args.split,))
-    size = args.image_size or evaluation_size(args.dataset)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     model = accelerate(model, args.precision, args.compile)
     embeddings = encode_pairs(
         model, images, word_vectors, size, args.batch_size, args.workers, args.first_sentence

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from misc.cli import common_options, localization_options, model_options, run, write_json
-from misc.config import PUBLISHED_IMAGE_SIZE, DataPaths
+from misc.config import DataPaths
 from misc.image_files import IMAGE_SUFFIXES, find_images
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=PUBLISHED_IMAGE_SIZE, threshold=0.7),
+            localization_options(components=180, threshold=0.7),
             common_options(),
         ],
     )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 DATASETS = {"visual_genome": "coco", "toy": "toy"}  # and the COCO data that they belong to
-IMAGE_SIZE = 416
 POINTS = {  # the measures of the results, in words
     "pointing_game": "peak, centre of its cell",
     "pointing_game/published": "peak, upper-left corner",
@@ -44,7 +43,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=IMAGE_SIZE),
+            localization_options(components=180),
             common_options(),
         ],
     )
@@ -119,7 +118,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
     missing = [image for image in images if not image.path]
     readable = [image for image in images if image.path]
-    size = args.image_size or evaluation_size(args.dataset, IMAGE_SIZE)
+    size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     own = [readable[place] for place in own_share(len(readable), args.batch_size)]
     files = [image.path for image in own]
     batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)

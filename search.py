@@ -24,7 +24,7 @@ from misc.cli import (
     run,
     write_json,
 )
-from misc.config import PUBLISHED_IMAGE_SIZE, DataPaths
+from misc.config import DataPaths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=180, image_size=PUBLISHED_IMAGE_SIZE),
+            localization_options(components=180),
             common_options(),
         ],
     )

@@ -22,7 +22,7 @@ from misc.cli import (
     run,
     write_json,
 )
-from misc.config import PUBLISHED_IMAGE_SIZE, evaluation_size
+from misc.config import evaluation_size
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[
             model_options(batch_size=8),
-            localization_options(components=10, image_size=PUBLISHED_IMAGE_SIZE, threshold=0.45),
+            localization_options(components=10, threshold=0.45),
             common_options(),
         ],
     )
@@ -114,7 +114,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         chosen = {image.image_id for image in read_captions(paths, (args.split,))}
         images = [image for image in images if image.image_id in chosen]
     images = images[: args.limit]
-    size = args.image_size or evaluation_size(args.dataset)
+    size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     prompts = [args.prompt.replace("{name}", name) for name in names]
     texts = encode_texts(model, prompts, word_vectors, first_sentence=args.first_sentence)
     kernels = model.localization_kernels(texts.to(device), args.components)

@@ -31,7 +31,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--preset",
         choices=PRESETS,
         default="paper",
-        help="settings to start from: paper (the published recipe) or toy (default: %(default)s); "
+        help="settings to start from: paper (the published recipe), toy, or photos (photographs and "
+        "captions of your own, on a laptop) (default: %(default)s); "
         "the options below override single ones",
     )
     parser.add_argument("-n", "--name", help="name of the run; default: preset and data set")
@@ -74,10 +75,18 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         paths, word_dim = data_paths(args.data_root, config.dataset), model_config.word_dim
         images, validation_images = training_images(paths), read_captions(paths, ("val",))
         word_vectors = find_word_vectors(config.word_vectors, paths, dimension=word_dim)
-        transform = training_transform(config.crop_size, config.crop_min_scale, config.flip)
-        dataset = PairDataset(
-            images, transform, word_vectors, config.seed, config.word_dropout, config.word_noise
+        transform = training_transform(
+            config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics
         )
+        dataset = PairDataset(
+            images,
+            transform,
+            word_vectors,
+            config.seed,
+            config.word_dropout,
+            config.captions_per_image,
+        )
+        dataset.flip = config.flip
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )

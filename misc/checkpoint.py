@@ -23,11 +23,14 @@ from misc.files import replacing
 from misc.hub import local_path, save_folder
 from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
-from misc.transforms import MEAN, STANDARD_DEVIATION
 from models.config import ModelConfig
 from models.joint_embedding import FORMAT, JointEmbedding
 
-NORMALISATION = {"mean": list(MEAN), "standard_deviation": list(STANDARD_DEVIATION)}
+# Settings that older checkpoints do not have.
+LATER = {
+    "image_pooling", "location_dropout", "input_size", "localization_size", "image_mean",
+    "image_deviation",
+}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +43,19 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
-    recorded_size: int | None = None  # of images, where a folder says it
     word_table: str = ""  # fingerprint of the word vectors, where a folder says it
 
     @property
     def image_size(self) -> int:
         """Side of the square, in pixels, to which images are squeezed for this model."""
-        dataset = self.training.get("config", {}).get("dataset", "")
-        return self.recorded_size or evaluation_size(dataset)
+        return self.config.input_size
 
     @property
     def about(self) -> dict[str, Any]:
         """What the ``config.json`` of a folder says beside the model's settings."""
         return {
             "training": {"config": self.training.get("config", {})},
-            "preprocessing": {"image_size": self.image_size, **NORMALISATION},
+            "preprocessing": _preprocessing(self.config),
             "word_table_sha256": self.word_table,
         }
 
@@ -116,36 +117,60 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
     if not isinstance(about, dict):
         raise ValueError(f"{path}: what is said about the model should be a dictionary: {about!r}")
     training = about.get("training")
+    training = training if isinstance(training, dict) else {}
+    preprocessing = about.get("preprocessing")
+    config = _read_config(content.get("config"), training, preprocessing, path)
+    if preprocessing is not None and preprocessing != _preprocessing(config):
+        raise ValueError(
+            f"{path}: preprocessing should be {_preprocessing(config)}, as the model's settings "
+            f"say, not {preprocessing!r}"
+        )
     return Checkpoint(
-        _read_config(content.get("config"), path),
+        config,
         check_tensors(tensors, path),
-        training if isinstance(training, dict) else {},
-        recorded_size=_read_image_size(about.get("preprocessing"), path),
+        training,
         word_table=str(about.get("word_table_sha256", "")),
     )
 
 
-def _read_image_size(preprocessing: object, path: Path) -> int | None:
-    if preprocessing is None:  # a file, or a folder of before it was said
-        return None
-    size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
-    if type(size) is not int or size < 1 or preprocessing != {"image_size": size, **NORMALISATION}:
-        raise ValueError(
-            f"{path}: preprocessing should be an image_size in pixels and {NORMALISATION}, not "
-            f"{preprocessing!r}"
-        )
-    return size
+def _preprocessing(config: ModelConfig) -> dict[str, Any]:
+    """Say how images are prepared, for readers who do not know our settings."""
+    return {
+        "image_size": config.input_size,
+        "mean": list(config.image_mean),
+        "standard_deviation": list(config.image_deviation),
+    }
 
 
-def _read_config(values: object, path: Path) -> ModelConfig:
+def _read_config(
+    values: object, training: dict[str, Any], preprocessing: object, path: Path
+) -> ModelConfig:
     fields = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
-    if not isinstance(values, dict) or set(values) != set(fields):
+    if not isinstance(values, dict) or not set(fields) - LATER <= set(values) <= set(fields):
         raise ValueError(f"{path}: the model's settings should be {list(fields)}, not {values!r}")
-    for name, kind in fields.items():
-        allowed = (int, float) if kind is float else kind
-        if not isinstance(values[name], allowed) or isinstance(values[name], bool):
-            raise ValueError(f"{path}: {name} should be of type {kind.__name__}: {values[name]!r}")
-    return ModelConfig(**values)
+    if "input_size" not in values:  # it followed from the data set of training, or was written
+        size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
+        dataset = training.get("config", {}).get("dataset", "")
+        values = values | {"input_size": size or evaluation_size(dataset, ModelConfig.input_size)}
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
+    }
+    for name, value in plain.items():
+        if not _is_of(value, fields[name]):
+            expected = getattr(fields[name], "__name__", fields[name])
+            raise ValueError(f"{path}: {name} should be of type {expected}: {value!r}")
+    return ModelConfig(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    )
+
+
+def _is_of(value: object, kind: type) -> bool:
+    if isinstance(value, list):
+        return (
+            kind == tuple[float, ...] and len(value) == 3 and all(_is_of(v, float) for v in value)
+        )
+    allowed = (int, float) if kind is float else kind
+    return kind != tuple[float, ...] and isinstance(value, allowed) and not isinstance(value, bool)
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> JointEmbedding:

@@ -107,13 +107,12 @@ def model_options(
 
 
 def localization_options(
-    components: int, image_size: int, threshold: float | None = None
+    components: int, threshold: float | None = None
 ) -> argparse.ArgumentParser:
     """Parent parser of the scripts that compute heat maps.
 
     Args:
         components: default of the option.
-        image_size: default of the option, in pixels, for all but toy scenes.
         threshold: default of the share of a heat map's range at which it is cut; ``None`` leaves
             the option out.
     """
@@ -130,7 +129,7 @@ def localization_options(
         "--image-size",
         type=positive,
         help="side of the square that images are squeezed to, in pixels "
-        f"(default: {image_size}, toy: {TOY_IMAGE_SIZE})",
+        f"(default: the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
     )
     if threshold is not None:
         group.add_argument(
@@ -218,10 +217,12 @@ def share(text: str) -> float:
 def add_settings(parser: argparse.ArgumentParser, title: str, config_class: type) -> None:
     """Add an option for each field of a dataclass; options not given are left out of ``args``.
 
-    Each field has its help and further option names in its metadata.
+    A field has its help and further option names in its metadata; one without is no option.
     """
     group = parser.add_argument_group(title)
     for field in dataclasses.fields(config_class):
+        if not field.metadata:
+            continue
         boolean = field.type is bool
         parse = precision_name if field.name == "precision" else field.type
         group.add_argument(

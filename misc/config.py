@@ -8,8 +8,7 @@ from pathlib import Path
 from models.config import ModelConfig, setting
 
 PRECISIONS = ("float32", "bfloat16")  # names of torch's dtypes
-DATASETS = ("coco", "flickr8k", "flickr30k", "toy")
-PUBLISHED_IMAGE_SIZE = 400  # pixels; the published recalls are those of images of this size
+DATASETS = ("coco", "flickr8k", "flickr30k", "captions", "toy")
 TOY_IMAGE_SIZE = 128  # side of the toy scenes in pixels, which are looked at as they are
 
 
@@ -92,9 +91,9 @@ def default_data_root() -> Path:
     return Path(os.environ.get("DSVE_DATA") or "data")
 
 
-def evaluation_size(dataset: str, published: int = PUBLISHED_IMAGE_SIZE) -> int:
+def evaluation_size(dataset: str, model_size: int) -> int:
     """Side in pixels to which a data set's images are squeezed; toy scenes keep their size."""
-    return TOY_IMAGE_SIZE if dataset == "toy" else published
+    return TOY_IMAGE_SIZE if dataset == "toy" else model_size
 
 
 def one_cycle(progress: float) -> float:
@@ -111,7 +110,9 @@ class TrainConfig:
     Everything that changes over time is a function of the epoch, counted from 0.
     """
 
-    dataset: str = setting("coco", "data set: coco, flickr8k, flickr30k or toy")
+    dataset: str = setting(
+        "coco", "data set: coco, flickr8k, flickr30k, toy, or captions of your own"
+    )
     word_vectors: str = setting(
         "",
         "folder with dictionary.txt and utable.npy; 'glove': the built-in 50-d GloVe; "
@@ -119,8 +120,9 @@ class TrainConfig:
     )
     image_weights: str = setting(
         "imagenet",
-        "what the image path starts from: imagenet (torchvision's, downloaded once), none, or a "
-        "file such as pretrained_classif_152_2400.pth.tar",
+        "what the image path starts from: imagenet (of torchvision or timm, downloaded once), none, "
+        "package:efficientnet-lite0 (from pip, for timm/tf_efficientnet_lite0), or a file: a "
+        "network's own, or pretrained_classif_152_2400.pth.tar",
     )
     seed: int = setting(0, "seed of weights, data order, augmentation and dropout")
     epochs: int = setting(60, "how many epochs to train", "-mepoch", "--max_epoch")
@@ -145,11 +147,24 @@ class TrainConfig:
         0, "if positive: one cycle (warm-up, then cosine) over so many epochs, instead of steps"
     )
     weight_decay: float = setting(0.0, "decoupled weight decay (AdamW); 0 is plain Adam")
+    clip_norm: float = setting(
+        0.0, "if positive: longest gradient; longer ones are scaled down (Pascanu et al., 2013)"
+    )
 
     margin: float = setting(0.2, "margin of the triplet loss")
     num_negatives: int = setting(1, "hardest negatives that count for each item")
     warmup_epochs: int = setting(
         0, "epochs on a softmax loss over all negatives first; hardest ones collapse from scratch"
+    )
+    warmup_loss: str = setting(
+        "softmax",
+        "loss of the warm-up: softmax, or all (triplets with all negatives, Eq. 6, which VSE++, "
+        "2018, compares with the hardest)",
+    )
+    captions_per_image: int = setting(
+        1,
+        "captions of an image that are drawn into a batch together; if more than 1, all are "
+        "positives of the image in the softmax loss (Khosla et al., 2020)",
     )
     softmax_scale: float = setting(20.0, "factor on the similarities in the softmax loss")
 
@@ -157,27 +172,35 @@ class TrainConfig:
     crop_min_scale: float = setting(0.08, "smallest share of the image's area in a crop")
     flip: bool = setting(True, "mirror every other training image")
     image_size: int = setting(350, "side of the validation images in pixels")
+    cache_features: bool = setting(
+        False,
+        "keep the maps of the frozen trunk on disk, of whole images at --input-size and of their "
+        "mirror images (float16, beside the runs), instead of computing them in each epoch",
+    )
     word_dropout: float = setting(
         0.0, "share of a caption's words left out at random in training (VSE-infinity has 0.2)"
-    )
-    word_noise: float = setting(
-        0.0,
-        "deviation of Gaussian noise on word vectors in training, as a share of theirs; helps with "
-        "words that no caption has",
     )
 
     text_from: int = setting(2, "first epoch in which the text path trains")
     image_from: int = setting(
         9, "first epoch in which the 1x1 convolution and the ResNet train", "-fepoch", "--fepoch"
     )
+    finetune_epoch: int = setting(
+        0, "first epoch in which the ResNet or timm's network trains, if later than --image-from"
+    )
     first_trained_stage: int = setting(
-        3, "first stage of the ResNet that ever trains; 0 trains the stem and all stages"
+        3, "first stage of that network that ever trains; 0 trains the stem and all stages"
     )
     batch_norm: str = setting(
         "frozen",
         "batch norms of frozen layers: frozen, or train (the statistics drift, as in 2018)",
     )
     precision: str = setting("float32", "fp32, or bf16 for matrix products and convolutions")
+
+    @property
+    def thaw_epoch(self) -> int:
+        """First epoch in which the trunk trains."""
+        return max(self.image_from, self.finetune_epoch)
 
     def rate(self, epoch: float) -> float:
         """Learning rate at an epoch; fractions count in the one-cycle schedule only."""
@@ -199,6 +222,8 @@ PRESETS = {
             word_dim=50,
             sru_layers=2,
             text_dropout=0.0,
+            input_size=TOY_IMAGE_SIZE,
+            localization_size=TOY_IMAGE_SIZE,
         ),
         TrainConfig(
             dataset="toy",
@@ -220,6 +245,42 @@ PRESETS = {
             precision="bfloat16",
         ),
     ),
+    "photos": (
+        ModelConfig(
+            backbone="timm/tf_efficientnet_lite0",
+            embedding_dim=512,
+            image_pooling="max",
+            pool_k=5,
+            location_dropout=0.2,
+            image_dropout=0.3,
+            word_dim=50,
+            sru_layers=2,
+            text_dropout=0.25,
+            input_size=224,
+            localization_size=320,
+        ),
+        TrainConfig(
+            dataset="captions",
+            word_vectors="glove",
+            image_weights="package:efficientnet-lite0",
+            cache_features=True,
+            epochs=10,
+            batch_size=128,
+            learning_rate=1e-3,
+            cycle_epochs=10,
+            weight_decay=0.01,
+            warmup_epochs=10,
+            captions_per_image=5,
+            word_dropout=0.2,
+            crop_size=224,
+            crop_min_scale=0.5,
+            image_size=224,
+            text_from=0,
+            image_from=0,
+            finetune_epoch=1000,
+            precision="bfloat16",
+        ),
+    ),
 }
 
 
@@ -232,6 +293,7 @@ def check_settings(config: TrainConfig) -> None:
     choices = {
         "dataset": DATASETS,
         "batch_norm": ("frozen", "train"),
+        "warmup_loss": ("softmax", "all"),
         "precision": PRECISIONS,
     }
     for name, possible in choices.items():
@@ -240,7 +302,14 @@ def check_settings(config: TrainConfig) -> None:
             raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
     if config.chunk_size < 0:
         raise ValueError(f"--chunk-size {config.chunk_size}: it must not be below 0")
-    for name in ("epochs", "batch_size", "learning_rate", "crop_size", "image_size"):
+    for name in (
+        "epochs",
+        "batch_size",
+        "captions_per_image",
+        "learning_rate",
+        "crop_size",
+        "image_size",
+    ):
         if getattr(config, name) <= 0:
             option, value = name.replace("_", "-"), getattr(config, name)
             raise ValueError(f"--{option} {value}: it must be above 0")

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -183,6 +184,13 @@ class PairBatch:
 PairItem = tuple[Tensor, Tensor, int]
 
 
+class Features(Protocol):
+    """Where features of images come from: ``misc.feature_cache.FeatureCache``."""
+
+    def load(self, index: int, mirrored: bool) -> Tensor:
+        """Read those of an image, (C, h, w); ``ValueError`` if there are none."""
+
+
 class PairDataset(Dataset):
     """All image-caption pairs, augmented at random but the same for the same seed and epoch.
 
@@ -195,7 +203,7 @@ class PairDataset(Dataset):
         word_vectors: of the captions.
         seed: of all that is random.
         word_dropout: share of a caption's words that are left out.
-        word_noise: standard deviation of the noise on word vectors, as a share of theirs.
+        captions_per_image: how many captions of an image are drawn one after the other.
     """
 
     def __init__(
@@ -205,14 +213,16 @@ class PairDataset(Dataset):
         word_vectors: WordVectors,
         seed: int,
         word_dropout: float = 0.0,
-        word_noise: float = 0.0,
+        captions_per_image: int = 1,
     ) -> None:
         self.images = images
         self.transform = transform
         self.word_vectors = word_vectors
         self.seed = seed
         self.word_dropout = word_dropout
-        self.word_noise = word_noise
+        self.captions_per_image = captions_per_image
+        self.features: Features | None = None  # taken instead of images, while there are any
+        self.flip = False  # whether every other one of them is mirrored
         self.epoch = 0
         self.pairs = [
             (image, caption)
@@ -226,22 +236,26 @@ class PairDataset(Dataset):
     def __getitem__(self, index: int) -> PairItem | Failure:
         image_index, caption_index = self.pairs[index]
         entry = self.images[image_index]
-        try:
-            image = load_image(entry.path)
-            rows = self.word_vectors.rows(entry.captions[caption_index])
-        except ValueError as error:
-            return Failure(index, str(entry.path), str(error))
         with torch.random.fork_rng(devices=[]):
             seed_generators(torch.device("cpu"), self.seed, self.epoch, index)
-            tensor = self.transform(image)
-            vectors = self._varied(self.word_vectors.vectors(rows))
+            try:
+                tensor = self._picture(image_index)
+                rows = self.word_vectors.rows(entry.captions[caption_index])
+            except ValueError as error:
+                return Failure(index, str(entry.path), str(error))
+            vectors = self._drop_words(self.word_vectors.vectors(rows))
         return tensor, vectors, entry.image_id
 
-    def _varied(self, vectors: Tensor) -> Tensor:
-        """Drop words (T, W) at random, but not all of them, and shift the others a little."""
+    def _picture(self, image_index: int) -> Tensor:
+        """Augment an image, (3, H, W), or take its features, (C, h, w), mirrored or not."""
+        if self.features is None:
+            return self.transform(load_image(self.images[image_index].path))
+        return self.features.load(image_index, self.flip and bool(torch.rand(()) < 0.5))
+
+    def _drop_words(self, vectors: Tensor) -> Tensor:
+        """Leave words (T, W) out at random, but not all of them."""
         kept = torch.rand(len(vectors)) >= self.word_dropout
-        vectors = vectors[kept] if kept.any() else vectors
-        return vectors + torch.randn_like(vectors) * (self.word_noise * vectors.std())
+        return vectors[kept] if kept.any() else vectors
 
     def batches(self, batch_size: int, start: int = 0) -> list[list[int]]:
         """Shuffle this epoch's pairs into whole batches; what is left over waits for another.
@@ -259,9 +273,26 @@ class PairDataset(Dataset):
                 "use a smaller --batch-size"
             )
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
-        order = torch.randperm(len(self), generator=generator).tolist()
+        order = self._order(generator)
         starts = range(start, len(order) - batch_size + 1, batch_size)
         return [order[first : first + batch_size] for first in starts]
+
+    def _order(self, generator: torch.Generator) -> list[int]:
+        """Shuffle the pairs, those of an image in groups of up to ``captions_per_image``."""
+        order = torch.randperm(len(self), generator=generator).tolist()
+        size = self.captions_per_image
+        if size == 1:
+            return order
+        of_images: dict[int, list[int]] = {}
+        for pair in order:
+            of_images.setdefault(self.pairs[pair][0], []).append(pair)
+        groups = [
+            pairs[start : start + size]
+            for pairs in of_images.values()
+            for start in range(0, len(pairs), size)
+        ]
+        shuffled = torch.randperm(len(groups), generator=generator).tolist()
+        return [pair for group in shuffled for pair in groups[group]]
 
 
 def collate_pairs(items: list[PairItem | Failure]) -> PairBatch:

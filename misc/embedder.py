@@ -78,7 +78,7 @@ class Embedder:
 
     def _pixels(self, images: Sequence[ImageSource]) -> Tensor:
         """Read images as normalised pixels (B, 3, H, W) on the device."""
-        transform = evaluation_transform(self.image_size)
+        transform = evaluation_transform(self.image_size, self.model.config.image_statistics)
         pictures = [
             to_rgb(image) if isinstance(image, Image.Image) else load_image(Path(image))
             for image in images

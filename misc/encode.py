@@ -77,7 +77,8 @@ def _each_batch(
 ) -> Iterator[tuple[ImageBatch, Any]]:
     """Compute something of image files batch by batch; ``None`` where no file could be read."""
     device = next(model.parameters()).device
-    loader = image_loader(paths, evaluation_transform(image_size), batch_size, workers)
+    transform = evaluation_transform(image_size, model.config.image_statistics)
+    loader = image_loader(paths, transform, batch_size, workers)
     with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
         for batch in loader:
             bar.update(len(batch.indices) + len(batch.failures))
@@ -128,8 +129,9 @@ def embed_tar(
         ValueError: if the tar cannot be read to its end; the message names it.
     """
     device = next(model.parameters()).device
+    transform = evaluation_transform(image_size, model.config.image_statistics)
     with tqdm(unit="image", desc=url, disable=None) as bar:
-        for batch in tar_batches(url, evaluation_transform(image_size), batch_size, workers):
+        for batch in tar_batches(url, transform, batch_size, workers):
             bar.update(len(batch.names) + len(batch.failures))
             embeddings = torch.empty(0, model.config.embedding_dim)
             if batch.names:

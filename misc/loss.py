@@ -94,14 +94,21 @@ class SoftmaxLoss(PairLoss):
 
     Args:
         scale: factor on the similarities before the softmax.
+        joint: True takes all captions of an image in the batch for positives, whose mean counts
+            (supervised contrastive learning, Khosla et al., 2020, Eq. 2); False leaves those of
+            other pairs out.
     """
 
-    def __init__(self, scale: float = 20.0) -> None:
+    def __init__(self, scale: float = 20.0, joint: bool = False) -> None:
         super().__init__()
         self.scale = scale
+        self.joint = joint
 
     def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
         """Sum half the loss of B items, each looking for its partner among N."""
+        if self.joint:
+            log_shares = (self.scale * similarity).log_softmax(dim=1)
+            return -(log_shares * same).sum(dim=1).div(same.sum(dim=1)).sum() / 2
         other_pairs = same.scatter(1, pairs[:, None], False)
         logits = (self.scale * similarity).masked_fill(other_pairs, float("-inf"))
         return F.cross_entropy(logits, pairs, reduction="sum") / 2

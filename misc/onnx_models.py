@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
 from misc.files import replacing
-from misc.transforms import MEAN, STANDARD_DEVIATION
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
@@ -144,8 +143,8 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
         write_onnx(module, inputs, output, folder / f"{name}.onnx")
     description = {
         "image_size": image_size,
-        "mean": MEAN,
-        "standard_deviation": STANDARD_DEVIATION,
+        "mean": config.image_mean,
+        "standard_deviation": config.image_deviation,
         "embedding_dim": config.embedding_dim,
         "word_dim": config.word_dim,
         "opset": OPSET,

@@ -14,11 +14,10 @@ from misc.annotations import CaptionedImage, read_captions
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
-from misc.distributed import gather_objects, is_main, main_first, was_restarted
+from misc.distributed import gather_objects, is_main, was_restarted
 from misc.files import replacing
-from misc.published import load_image_weights
+from misc.image_weights import normalised_for, start_from
 from models.config import ModelConfig
-from models.image_encoder import resnet_trunk
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -103,19 +102,7 @@ def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
     """
     torch.manual_seed(config.seed)
     model = JointEmbedding(model_config)
-    if config.image_weights == "imagenet":
-        try:
-            with main_first():  # one download
-                trunk = resnet_trunk(model_config.backbone, model_config.stages, "IMAGENET1K_V1")
-        except OSError as error:
-            raise OSError(
-                f"torchvision's ImageNet weights of {model_config.backbone} cannot be downloaded "
-                f"({error}); put the file into {torch.hub.get_dir()}/checkpoints by hand, or see "
-                "--image-weights"
-            ) from error
-        model.image_encoder.trunk.load_state_dict(trunk.state_dict())
-    elif config.image_weights != "none":
-        load_image_weights(Path(config.image_weights), model)
+    start_from(model, config.image_weights)
     return model
 
 
@@ -173,11 +160,14 @@ def choose_settings(
     dataset = given.get("dataset", config.dataset)
     name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
     folder, last = args.runs / name, args.runs / name / "last.pt"
-    asked = dataclasses.replace(model_config, **given_model), dataclasses.replace(config, **given)
+    config_asked = dataclasses.replace(config, **given)
+    model_asked = dataclasses.replace(model_config, **given_model)
+    asked = normalised_for(model_asked, config_asked.image_weights), config_asked
     checkpoint, restarted = None, was_restarted()
+    model_config = asked[0]
     if last.exists():
         checkpoint = _read_run(last)
-        model_config, config = checkpoint.config, TrainConfig(**checkpoint.training["config"])
+        model_config, config = checkpoint.config, _training_config(checkpoint, last)
         # torchrun starts its processes again when one has died; with the same settings, the run
         # that is there is the one that they began.
         if not args.resume and not (restarted and asked == (model_config, config)):
@@ -188,7 +178,14 @@ def choose_settings(
             raise ValueError(f"the model of {last} cannot change while it is resumed")
     config = dataclasses.replace(config, **given)
     check_settings(config)
-    return folder, dataclasses.replace(model_config, **given_model), config, checkpoint
+    return folder, model_config, config, checkpoint
+
+
+def _training_config(checkpoint: Checkpoint, last: Path) -> TrainConfig:
+    try:
+        return TrainConfig(**checkpoint.training["config"])
+    except TypeError as error:
+        raise ValueError(f"{last} has settings that are unknown here: {error}") from error
 
 
 def _read_run(last: Path) -> Checkpoint:

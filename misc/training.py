@@ -26,13 +26,14 @@ from misc.distributed import (
 )
 from misc.encode import encode_pairs
 from misc.evaluation import retrieval_metrics
+from misc.feature_cache import cached_features
 from misc.gradients import add_gradients
-from misc.loss import CollapseMonitor, HardNegativeLoss, SoftmaxLoss
+from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
 from misc.progress_pictures import heat_map_panel
 from misc.runs import Progress, Run
 from misc.runtime import StopRequest
 from misc.text import WordVectors
-from models.image_encoder import STEM_MODULES
+from models.backbones import trunk_stages
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -43,13 +44,13 @@ def set_trainable(model: JointEmbedding, config: TrainConfig, epoch: int) -> Non
 
     Frozen batch norms keep their statistics unless ``config.batch_norm`` is "train".
     """
-    encoder, image_trains = model.image_encoder, epoch >= config.image_from
+    encoder = model.image_encoder
     model.train()
     model.text_encoder.requires_grad_(epoch >= config.text_from)
-    encoder.convolution.requires_grad_(image_trains)
-    for index, module in enumerate(encoder.trunk):
-        stage = max(0, index - STEM_MODULES + 1)
-        trains = image_trains and stage >= config.first_trained_stage
+    encoder.convolution.requires_grad_(epoch >= config.image_from)
+    encoder.trunk.requires_grad_(False)  # what belongs to no stage never trains
+    for stage, module in trunk_stages(encoder.trunk):
+        trains = epoch >= config.thaw_epoch and stage >= config.first_trained_stage
         module.requires_grad_(trains)
         module.train(trains or config.batch_norm == "train")
 
@@ -87,6 +88,8 @@ def train_step(
         )
     if not pairs:
         raise ValueError(f"no image of a batch can be read: {batch.failures[0].reason}")
+    if config.clip_norm:
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
     run.optimizer.step()
     return loss, int(pairs)
 
@@ -118,6 +121,15 @@ def batches_left(run: Run, dataset: PairDataset) -> list[list[int]]:
     return [batch[rank() * size : (rank() + 1) * size] for batch in batches]
 
 
+def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss:
+    """Return the loss that an epoch is trained on."""
+    if epoch >= config.warmup_epochs:
+        return HardNegativeLoss(config.margin, config.num_negatives)
+    if config.warmup_loss == "all":
+        return ContrastiveLoss(config.margin)
+    return SoftmaxLoss(config.softmax_scale, joint=config.captions_per_image > 1)
+
+
 def train_epoch(
     run: Run,
     dataset: PairDataset,
@@ -134,13 +146,19 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
+    dataset.features = None
+    if config.cache_features and progress.epoch < config.thaw_epoch:
+        paths = [image.path for image in dataset.images]
+        dataset.features = cached_features(
+            run.model, paths, run.folder.parent / "features", workers
+        )
     batches = batches_left(run, dataset)
     step_size = config.batch_size * world_size()
     total = progress.drawn + step_size * len(batches)
     loader = pair_loader(dataset, batches, workers)
-    loss_function: nn.Module = HardNegativeLoss(config.margin, config.num_negatives)
-    if progress.epoch < config.warmup_epochs:
-        loss_function, monitor = SoftmaxLoss(config.softmax_scale), CollapseMonitor(0.0)
+    loss_function = loss_of_epoch(config, progress.epoch)
+    if not isinstance(loss_function, HardNegativeLoss):
+        monitor = CollapseMonitor(0.0)
     set_trainable(run.model, config, progress.epoch)
     model = parallel(run.model)
     bar = tqdm(

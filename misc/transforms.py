@@ -1,6 +1,8 @@
 """Image files in, normalised tensors out."""
 
+import functools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,9 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms import v2
 
-# The statistics of ImageNet that torchvision's ResNets, and so the published weights, expect.
-MEAN = (0.485, 0.456, 0.406)
-STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # ModelConfig.image_statistics
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -52,28 +52,36 @@ def load_image(file: Path | BinaryIO, name: str = "") -> Image.Image:
         raise ValueError(f"cannot read image {name or file}: {error}") from error
 
 
-def evaluation_transform(size: int) -> v2.Compose:
+def evaluation_transform(size: int, statistics: Statistics) -> v2.Compose:
     """Squeeze a PIL image to ``size`` x ``size`` pixels: normalised tensor (3, size, size)."""
-    return v2.Compose([v2.Resize((size, size)), normalized])
+    return v2.Compose([v2.Resize((size, size)), _normalization(statistics)])
 
 
-def training_transform(size: int, min_scale: float, flip: bool) -> v2.Compose:
+def training_transform(
+    size: int, min_scale: float, flip: bool, statistics: Statistics
+) -> v2.Compose:
     """Crop at random, resize to ``size`` x ``size`` pixels and, if ``flip``, mirror every other.
 
     Args:
         size: side of the crop after resizing, in pixels.
         min_scale: the smallest share of the image's area that a crop may have.
         flip: False where captions speak of left and right.
+        statistics: mean and standard deviation by which the model wants images normalised.
     """
     crop = v2.RandomResizedCrop((size, size), scale=(min_scale, 1.0))
     mirror = [v2.RandomHorizontalFlip()] if flip else []
-    return v2.Compose([crop, *mirror, normalized])
+    return v2.Compose([crop, *mirror, _normalization(statistics)])
 
 
-def normalized(image: Image.Image) -> Tensor:
+def _normalization(statistics: Statistics) -> functools.partial:
+    mean, deviation = statistics
+    return functools.partial(normalized, mean=mean, deviation=deviation)
+
+
+def normalized(image: Image.Image, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
     """Turn an RGB image into a normalised tensor (3, H, W), scaled and shifted in one go."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    deviation = torch.tensor(STANDARD_DEVIATION).view(3, 1, 1)
-    shift = torch.tensor(MEAN).view(3, 1, 1) / deviation
+    deviation = torch.tensor(deviation).view(3, 1, 1)
+    shift = torch.tensor(mean).view(3, 1, 1) / deviation
     floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
     return floats.mul_(1 / (255 * deviation)).sub_(shift)

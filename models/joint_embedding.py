@@ -38,13 +38,7 @@ class JointEmbedding(
         super().__init__()
         self.config = config
         self.about = about or {}
-        self.image_encoder = ImageEncoder(
-            config.backbone,
-            config.stages,
-            config.embedding_dim,
-            config.pool_k,
-            config.image_dropout,
-        )
+        self.image_encoder = ImageEncoder(config)
         self.text_encoder = TextEncoder(
             config.word_dim, config.embedding_dim, config.sru_layers, config.text_dropout
         )

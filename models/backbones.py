@@ -1,0 +1,109 @@
+"""Trunks of the image path: networks that were made to classify, up to their last feature map."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torchvision import models as torchvision_models
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+TIMM = "timm/"  # comes before the names of timm's models
+STEM_MODULES = 4  # convolution, batch norm, ReLU and max pooling come before the first stage
+
+
+def build_trunk(backbone: str, stages: int, pretrained: bool = False) -> nn.Module:
+    """Build a trunk, a module with ``channels`` and ``stride`` of its map.
+
+    Args:
+        backbone: one of ``RESNETS``, torchvision's; or ``timm/NAME``.
+        stages: how many residual stages of a ResNet are kept, 1 to 4; 4 for timm's.
+        pretrained: True takes weights trained on ImageNet, downloaded when they are not in the
+            cache; False leaves the random initialisation.
+
+    Raises:
+        ValueError: for a backbone or a number of stages that does not exist.
+        OSError: if the weights cannot be downloaded.
+    """
+    if backbone.startswith(TIMM):
+        if stages != 4:
+            raise ValueError(f"{backbone} is taken whole: --stages {stages} is for ResNets")
+        return TimmTrunk(backbone.removeprefix(TIMM), pretrained)
+    if backbone not in RESNETS:
+        raise ValueError(f"no backbone {backbone!r}; there are {', '.join(RESNETS)} and timm/NAME")
+    if not 1 <= stages <= 4:
+        raise ValueError(f"a ResNet has 1 to 4 stages, not {stages}")
+    weights = "IMAGENET1K_V1" if pretrained else None
+    resnet = torchvision_models.get_model(backbone, weights=weights)
+    trunk = nn.Sequential(*list(resnet.children())[: STEM_MODULES + stages])
+    bottleneck = backbone not in ("resnet18", "resnet34")
+    trunk.channels = 64 * 2 ** (stages - 1) * (4 if bottleneck else 1)
+    trunk.stride = 2 ** (stages + 1)
+    return trunk
+
+
+class TimmTrunk(nn.Module):
+    """A model of timm without its pooling and classifier: (B, 3, H, W) -> (B, C, h, w).
+
+    Args:
+        name: timm's name of the model.
+        pretrained: True downloads its weights.
+
+    Raises:
+        ValueError: if there is no such model, or its features have no place in the image.
+        OSError: if the weights cannot be downloaded.
+    """
+
+    def __init__(self, name: str, pretrained: bool = False) -> None:
+        super().__init__()
+        import timm  # seconds, which other backbones need not wait for
+
+        options = {"num_classes": 0, "global_pool": ""}
+        try:
+            self.network = timm.create_model(name, pretrained=pretrained, **options)
+        except RuntimeError as error:
+            raise ValueError(f"timm makes no model of {name!r}: {error}") from error
+        side = self.network.pretrained_cfg["input_size"][-1]
+        with torch.device("meta"), torch.no_grad():  # shapes alone
+            shape = timm.create_model(name, **options).eval()(torch.empty(1, 3, side, side)).shape
+        if len(shape) != 4 or shape[2] == 1:
+            raise ValueError(f"timm/{name} has no spatial feature map, but one of {tuple(shape)}")
+        self.channels_last = shape[1] == shape[2]
+        self.channels = shape[3] if self.channels_last else shape[1]
+        self.stride = math.ceil(side / shape[2])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the last feature map of images."""
+        maps = self.network(images)
+        return maps.permute(0, 3, 1, 2) if self.channels_last else maps
+
+
+def trunk_stages(trunk: nn.Module) -> Iterator[tuple[int, nn.Module]]:
+    """Give each part of a trunk the stage that it belongs to: 0 is the stem, 4 the coarsest."""
+    if not isinstance(trunk, TimmTrunk):
+        for index, module in enumerate(trunk):
+            yield max(0, index - STEM_MODULES + 1), module
+        return
+    ends = {entry["module"]: entry["reduction"] for entry in trunk.network.feature_info}
+    modules = []  # in order; the parts of what holds several stages one by one
+    for name, module in trunk.network.named_children():
+        inner = [(f"{name}.{child}", part) for child, part in module.named_children()]
+        modules += inner if any(end in ends for end, _ in inner) else [(name, module)]
+    left = {name: int(math.log2(reduction)) - 1 for name, reduction in ends.items()}
+    for name, module in modules:
+        yield max(0, next(iter(left.values()), 4)), module
+        left.pop(name, None)
+
+
+def image_statistics(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation by which a backbone's own weights want images normalised.
+
+    Those of R, G and B, which are from 0 to 1.
+    """
+    if backbone.startswith(TIMM):
+        import timm
+
+        settings = timm.get_pretrained_cfg(backbone.removeprefix(TIMM))
+        if settings is not None:
+            return tuple(settings.mean), tuple(settings.std)
+    return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
