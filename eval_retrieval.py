@@ -9,7 +9,7 @@ Examples:
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import common_options, model_options, positive, run, write_json
+from misc.cli import caption_options, common_options, model_options, positive, run, write_json
 from misc.config import DATASETS, TOY_IMAGE_SIZE, evaluation_size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[model_options(batch_size=32), common_options()],
+        parents=[model_options(batch_size=32), caption_options(), common_options()],
     )
     parser.add_argument(
         "--dataset", choices=DATASETS, default="coco", help="data set (default: %(default)s)"
@@ -62,7 +62,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.encode import encode_pairs, load_with_words
     from misc.evaluation import format_metrics, retrieval_metrics
 
-    paths = data_paths(args.data_root, args.dataset)
+    paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     images = read_captions(paths, (args.split,))
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)

@@ -5,6 +5,7 @@ figure takes the upper-left corner of the highest cell, the other one its centre
 
 Examples:
     python pointing_game.py -p runs/toy/best.pt --dataset toy
+    python pointing_game.py -p best_model.pth.tar --dataset coco    # no Visual Genome needed
     python pointing_game.py -p best_model.pth.tar --json pointing.json
     python pointing_game.py -p best_model.pth.tar -rv --limit 200          # a quick look
 """
@@ -28,7 +29,8 @@ from misc.config import evaluation_size
 if TYPE_CHECKING:
     import torch
 
-DATASETS = {"visual_genome": "coco", "toy": "toy"}  # and the COCO data that they belong to
+# And the COCO data that they belong to.
+DATASETS = {"visual_genome": "coco", "coco": "coco", "toy": "toy"}
 POINTS = {  # the measures of the results, in words
     "pointing_game": "peak, centre of its cell",
     "pointing_game/published": "peak, upper-left corner",
@@ -51,7 +53,13 @@ def get_parser() -> argparse.ArgumentParser:
         "--dataset",
         choices=DATASETS,
         default="visual_genome",
-        help="whose regions (default: %(default)s)",
+        help="whose regions (default: %(default)s); coco: the categories in each image of val2014, "
+        "in any of whose boxes a hit counts, which needs no Visual Genome",
+    )
+    parser.add_argument(
+        "--prompt",
+        default="a {name}",
+        help="phrase for a category of --dataset coco (default: %(default)s)",
     )
     parser.add_argument(
         "--visual-genome",
@@ -87,6 +95,9 @@ def report(title: str, results: dict[str, Any]) -> str:
         large = results["/".join([f"{measure}@5%", *variant])]
         note = " (published)" if variant else ""
         lines.append(f"{words:<28}{results[name]:>12.1f}{large:>16.1f}{note}")
+    if "pointing_game@categories" in results:
+        shares = (f"{results[f'{name}@categories']:.1f}" for name in POINTS)
+        lines.append(f"{'mean of the categories':<28}{', '.join(shares)}")
     lines.append(f"{'regions':<28}{results['regions']:>12}{results['regions@5%']:>16}")
     notes = {
         "blank_phrases": "regions whose phrase is blank, counted as misses",
@@ -108,14 +119,23 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.dataset import data_paths
     from misc.distributed import own_share
     from misc.encode import encode_texts, load_with_words, map_image_files
-    from misc.pointing import chosen_images, gather_hits, score_images, summarize, unusual_regions
+    from misc.pointing import (
+        category_average,
+        chosen_images,
+        gather_hits,
+        score_images,
+        summarize,
+        unusual_regions,
+    )
 
     paths = data_paths(args.data_root, DATASETS[args.dataset])
     if args.visual_genome:
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    images = chosen_images(paths, args.rest_val, args.all_images)[: args.limit]
+    by_category = args.dataset == "coco"
+    prompt = args.prompt if by_category else None
+    images = chosen_images(paths, args.rest_val, args.all_images, prompt)[: args.limit]
     missing = [image for image in images if not image.path]
     readable = [image for image in images if image.path]
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
@@ -128,11 +148,12 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         texts = encode_texts(model, phrases, word_vectors, **options).to(device)
         return model.localization_kernels(texts, args.components)
 
-    hits, large, unreadable = gather_hits(score_images(own, batches, kernels))
+    hits, large, ids, unreadable = gather_hits(score_images(own, batches, kernels))
     results: dict[str, Any] = {
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
         f"{args.components} components; percent of peaks inside of their region's box",
         **summarize(hits, large),
+        **(category_average(hits, ids) if by_category else {}),
         "images": len(readable) - len(unreadable),
         **unusual_regions(images),
         "missing_images": [image.image_id for image in missing],

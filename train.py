@@ -3,6 +3,7 @@
 Examples:
     python train.py --preset toy                          # minutes on a laptop, no download
     python train.py --data-root /data -n coco             # the paper's recipe, on COCO
+    python train.py --preset photos --captions captions.csv --images photos  # your own, minutes
     python train.py -n coco --resume                      # go on where a run was stopped
     torchrun --nproc-per-node 8 train.py -n coco          # on eight GPUs, of 160 pairs each
     python train.py --preset toy --dataset coco --max-batches 5 --epochs 1      # a quick trial
@@ -31,8 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--preset",
         choices=PRESETS,
         default="paper",
-        help="settings to start from: paper (the published recipe), toy, or photos (photographs and "
-        "captions of your own, on a laptop) (default: %(default)s); "
+        help="settings to start from: paper (the published recipe), toy, or photos (photographs "
+        "and captions of your own, on a laptop) (default: %(default)s); "
         "the options below override single ones",
     )
     parser.add_argument("-n", "--name", help="name of the run; default: preset and data set")
@@ -72,21 +73,14 @@ def main(args: argparse.Namespace) -> dict[str, float]:
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)
-        paths, word_dim = data_paths(args.data_root, config.dataset), model_config.word_dim
+        paths = data_paths(args.data_root, config.dataset, config.captions, config.images)
         images, validation_images = training_images(paths), read_captions(paths, ("val",))
-        word_vectors = find_word_vectors(config.word_vectors, paths, dimension=word_dim)
+        dimension = model_config.word_dim
+        word_vectors = find_word_vectors(config.word_vectors, paths, dimension=dimension)
         transform = training_transform(
             config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics
         )
-        dataset = PairDataset(
-            images,
-            transform,
-            word_vectors,
-            config.seed,
-            config.word_dropout,
-            config.captions_per_image,
-        )
-        dataset.flip = config.flip
+        dataset = PairDataset(images, transform, word_vectors, config)
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )

@@ -12,6 +12,7 @@ from benchmarks import agreement, inputs
 from benchmarks.sides import Side, Work, measure
 from benchmarks.table import Row, get_parser, report
 from misc.cli import common_options, run
+from models.config import ModelConfig
 
 BATCH = 8
 
@@ -22,7 +23,7 @@ def ours(photographs: list[Path], size: int) -> Work:
     from misc.transforms import evaluation_transform, load_image
 
     torch.set_num_threads(1)
-    transform = evaluation_transform(size)
+    transform = evaluation_transform(size, ModelConfig().image_statistics)
 
     def work():
         return torch.stack([transform(load_image(path)) for path in photographs]).numpy()
@@ -52,7 +53,14 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
 
     @torch.inference_mode()
     def work():
-        batches = iter(image_loader(photographs, evaluation_transform(size), BATCH, workers))
+        batches = iter(
+            image_loader(
+                photographs,
+                evaluation_transform(size, ModelConfig().image_statistics),
+                BATCH,
+                workers,
+            )
+        )
         next(batches)  # its wait is that for the workers to start
         waited, start = 0.0, time.perf_counter()
         for _ in range(len(photographs) // BATCH - 1):

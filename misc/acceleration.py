@@ -37,9 +37,8 @@ def accelerate(
     fold_batch_norms(fast.image_encoder.trunk)
     if not _computes_the_same(fast, model):
         logger.info("the batch norms of %s cannot be folded", model.config.backbone)
-        fast.image_encoder.trunk = (
-            copy.deepcopy(model.image_encoder.trunk).eval().requires_grad_(False)
-        )
+        unfolded = copy.deepcopy(model.image_encoder.trunk)
+        fast.image_encoder.trunk = unfolded.eval().requires_grad_(False)
     fast.image_encoder.to(dtype=getattr(torch, precision), memory_format=torch.channels_last)
     for layer in fast.text_encoder.sru.rnn_lst:  # its small recurrence stays in float32
         layer.weight = nn.Parameter(layer.weight.to(getattr(torch, precision)), requires_grad=False)

@@ -16,16 +16,8 @@ import torch
 from pycocotools import mask as coco_masks
 from torch import Tensor
 
+from misc.caption_files import CaptionedImage, read_caption_file
 from misc.config import DataPaths
-
-
-@dataclasses.dataclass(frozen=True)
-class CaptionedImage:
-    """A photograph with the sentences that were written for it."""
-
-    image_id: int
-    path: Path
-    captions: tuple[str, ...]
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401
@@ -68,11 +60,15 @@ def _format_of(file: Path, name: str) -> Iterator[None]:
 def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedImage]:
     """Read the images of some splits from Karpathy's ``dataset.json``, in the file's order.
 
+    Captions of one's own are read by ``misc.caption_files`` instead.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not in Karpathy's format, has no image in these splits, or one of
             their captions has no word; hours of encoding would end there.
     """
+    if paths.dataset == "captions":
+        return read_caption_file(paths.own_captions, paths.own_images, splits)
     file = paths.existing(paths.split_file)
     with _format_of(file, "Karpathy's splits"):
         entries = read_json(file)["images"]
@@ -110,7 +106,8 @@ class RegionImage:
     size: tuple[int, int]  # (width, height) in pixels, of the image that the boxes refer to
     region_ids: tuple[int, ...]
     phrases: tuple[str, ...]
-    boxes: Tensor  # (R, 4), x, y, width and height in pixels
+    boxes: Tensor  # (B, 4), x, y, width and height in pixels
+    phrase_of_box: Tensor  # (B,), the place of the phrase that each box is of
 
 
 def read_coco_ids(paths: DataPaths) -> set[int]:
@@ -166,6 +163,7 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
             tuple(ids),
             tuple(phrases),
             torch.tensor(boxes).view(-1, 4),
+            torch.arange(len(ids)),
         )
         for image_id, (ids, phrases, boxes) in regions.items()
         if ids
@@ -181,6 +179,52 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
 def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
     files = (folder / f"{image_id}.jpg" for folder in paths.region_image_folders)
     return next((file for file in files if file.exists()), None)
+
+
+def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
+    """Read COCO's things as regions: one phrase for each category in an image, with all its boxes.
+
+    Groups of things (``iscrowd``) are left out, as their boxes are around what is not outlined.
+
+    Args:
+        paths: where the files are.
+        prompt: the phrase, in which {name} stands for that of the category.
+
+    Returns:
+        The images that show a category; the ids of their regions are those of the categories.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is broken, or nothing is left.
+    """
+    file = paths.existing(paths.instances)
+    content = read_json(file)
+    with _format_of(file, "COCO's instances"):
+        names = {category["id"]: category["name"] for category in content["categories"]}
+        found: dict[int, list] = {entry["id"]: [] for entry in content["images"]}
+        for annotation in content["annotations"]:
+            if not annotation["iscrowd"]:
+                found[annotation["image_id"]].append(
+                    (annotation["category_id"], annotation["bbox"])
+                )
+        images = []
+        for entry in content["images"]:
+            things = found[entry["id"]]
+            ids = sorted({category for category, _ in things})
+            path = paths.images / "val2014" / entry["file_name"]
+            region_image = RegionImage(
+                entry["id"],
+                path if path.exists() else None,
+                (entry["width"], entry["height"]),
+                tuple(ids),
+                tuple(prompt.replace("{name}", names[category]) for category in ids),
+                torch.tensor([box for _, box in things], dtype=torch.float32).view(-1, 4),
+                torch.tensor([ids.index(category) for category, _ in things], dtype=torch.long),
+            )
+            images += [region_image] if ids else []
+    if not images:
+        raise ValueError(f"{file} has nothing outlined")
+    return images
 
 
 Segmentation = list[np.ndarray] | dict[str, Any]  # polygons [(P, 2)], or a run-length encoding

@@ -152,25 +152,20 @@ def _read_config(
         size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
         dataset = training.get("config", {}).get("dataset", "")
         values = values | {"input_size": size or evaluation_size(dataset, ModelConfig.input_size)}
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-    }
-    for name, value in plain.items():
+    for name, value in values.items():
         if not _is_of(value, fields[name]):
             expected = getattr(fields[name], "__name__", fields[name])
             raise ValueError(f"{path}: {name} should be of type {expected}: {value!r}")
-    return ModelConfig(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-    )
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return ModelConfig(**values | lists)
 
 
 def _is_of(value: object, kind: type) -> bool:
-    if isinstance(value, list):
-        return (
-            kind == tuple[float, ...] and len(value) == 3 and all(_is_of(v, float) for v in value)
-        )
+    if kind == tuple[float, ...]:
+        three = isinstance(value, list | tuple) and len(value) == 3
+        return three and all(_is_of(number, float) for number in value)
     allowed = (int, float) if kind is float else kind
-    return kind != tuple[float, ...] and isinstance(value, allowed) and not isinstance(value, bool)
+    return isinstance(value, allowed) and not isinstance(value, bool)
 
 
 def load_model(path: Path | str, device: torch.device | str = "cpu") -> JointEmbedding:

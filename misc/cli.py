@@ -106,6 +106,26 @@ def model_options(
     return parser
 
 
+def caption_options() -> argparse.ArgumentParser:
+    """Parent parser of the scripts that evaluate on captions of one's own."""
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("captions of your own, for --dataset captions")
+    group.add_argument(
+        "--captions",
+        default="",
+        metavar="FILE",
+        help=".jsonl, .csv or .tsv with an image and a caption column, COCO's captions or "
+        "Karpathy's splits as .json, or 'folder' for .txt files beside the images",
+    )
+    group.add_argument(
+        "--images",
+        default="",
+        metavar="DIR",
+        help="folder of their images; default: that of the file",
+    )
+    return parser
+
+
 def localization_options(
     components: int, threshold: float | None = None
 ) -> argparse.ArgumentParser:

@@ -22,6 +22,8 @@ class DataPaths:
     root: Path
     dataset: str = "coco"
     visual_genome: Path | None = None  # its folder, if it is not under the root
+    own_captions: str = ""  # of the data set "captions": see misc.caption_files.read_caption_file
+    own_images: str = ""
 
     @property
     def split_file(self) -> Path:
@@ -110,9 +112,14 @@ class TrainConfig:
     Everything that changes over time is a function of the epoch, counted from 0.
     """
 
-    dataset: str = setting(
-        "coco", "data set: coco, flickr8k, flickr30k, toy, or captions of your own"
+    dataset: str = setting("coco", "data set: coco, flickr8k, flickr30k, captions or toy")
+    captions: str = setting(
+        "",
+        "captions of your own, for --dataset captions: a .jsonl, .csv or .tsv file with an image "
+        "and a caption column, COCO's captions or Karpathy's splits as .json, or 'folder' for .txt "
+        "files beside the images",
     )
+    images: str = setting("", "folder of their images; default: that of the file of captions")
     word_vectors: str = setting(
         "",
         "folder with dictionary.txt and utable.npy; 'glove': the built-in 50-d GloVe; "
@@ -120,8 +127,8 @@ class TrainConfig:
     )
     image_weights: str = setting(
         "imagenet",
-        "what the image path starts from: imagenet (of torchvision or timm, downloaded once), none, "
-        "package:efficientnet-lite0 (from pip, for timm/tf_efficientnet_lite0), or a file: a "
+        "what the image path starts from: imagenet (of torchvision or timm, downloaded once), "
+        "none, package:efficientnet-lite0 (from pip, for timm/tf_efficientnet_lite0), or a file: a "
         "network's own, or pretrained_classif_152_2400.pth.tar",
     )
     seed: int = setting(0, "seed of weights, data order, augmentation and dropout")
@@ -252,10 +259,10 @@ PRESETS = {
             image_pooling="max",
             pool_k=5,
             location_dropout=0.2,
-            image_dropout=0.3,
+            image_dropout=0.0,
             word_dim=50,
             sru_layers=2,
-            text_dropout=0.25,
+            text_dropout=0.0,
             input_size=224,
             localization_size=320,
         ),
@@ -269,7 +276,7 @@ PRESETS = {
             learning_rate=1e-3,
             cycle_epochs=10,
             weight_decay=0.01,
-            warmup_epochs=10,
+            warmup_epochs=7,
             captions_per_image=5,
             word_dropout=0.2,
             crop_size=224,
@@ -302,14 +309,8 @@ def check_settings(config: TrainConfig) -> None:
             raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
     if config.chunk_size < 0:
         raise ValueError(f"--chunk-size {config.chunk_size}: it must not be below 0")
-    for name in (
-        "epochs",
-        "batch_size",
-        "captions_per_image",
-        "learning_rate",
-        "crop_size",
-        "image_size",
-    ):
+    positive = "epochs batch_size captions_per_image learning_rate crop_size image_size"
+    for name in positive.split():
         if getattr(config, name) <= 0:
             option, value = name.replace("_", "-"), getattr(config, name)
             raise ValueError(f"--{option} {value}: it must be above 0")

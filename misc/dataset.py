@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from misc.annotations import CaptionedImage
-from misc.config import DataPaths, default_data_root
+from misc.config import DataPaths, TrainConfig, default_data_root
 from misc.distributed import main_first
 from misc.runtime import ignore_signals, mixed_seed, seed_generators
 from misc.text import WordVectors, pad_texts
@@ -22,17 +22,19 @@ from misc.transforms import load_image
 logger = logging.getLogger(__name__)
 
 
-def data_paths(root: Path, dataset: str) -> DataPaths:
+def data_paths(root: Path, dataset: str, captions: str = "", images: str = "") -> DataPaths:
     """Say where a data set's files are; the toy set, a data root of its own, is built if need be.
 
     Args:
         root: the data root.
         dataset: one of ``misc.config.DATASETS``.
+        captions: of the data set "captions", as for ``misc.caption_files.read_caption_file``.
+        images: the folder of its images.
     """
     if dataset == "toy":
         with main_first():
             return DataPaths(ensure_toy(root), "coco")
-    return DataPaths(root, dataset)
+    return DataPaths(root, dataset, own_captions=captions, own_images=images)
 
 
 def find_word_vectors(
@@ -201,9 +203,7 @@ class PairDataset(Dataset):
         images: with their captions.
         transform: augments an image and normalises it.
         word_vectors: of the captions.
-        seed: of all that is random.
-        word_dropout: share of a caption's words that are left out.
-        captions_per_image: how many captions of an image are drawn one after the other.
+        config: its seed, flip, word dropout and captions per image count here.
     """
 
     def __init__(
@@ -211,18 +211,16 @@ class PairDataset(Dataset):
         images: Sequence[CaptionedImage],
         transform: Callable[[Image.Image], Tensor],
         word_vectors: WordVectors,
-        seed: int,
-        word_dropout: float = 0.0,
-        captions_per_image: int = 1,
+        config: TrainConfig,
     ) -> None:
         self.images = images
         self.transform = transform
         self.word_vectors = word_vectors
-        self.seed = seed
-        self.word_dropout = word_dropout
-        self.captions_per_image = captions_per_image
+        self.seed = config.seed
+        self.flip = config.flip
+        self.word_dropout = config.word_dropout
+        self.captions_per_image = config.captions_per_image
         self.features: Features | None = None  # taken instead of images, while there are any
-        self.flip = False  # whether every other one of them is mirrored
         self.epoch = 0
         self.pairs = [
             (image, caption)

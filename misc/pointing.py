@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from misc.annotations import RegionImage, read_captions, read_coco_ids, read_regions
+from misc.annotations import (
+    RegionImage,
+    read_captions,
+    read_category_boxes,
+    read_coco_ids,
+    read_regions,
+)
 from misc.config import DataPaths
 from misc.distributed import gather_objects, gather_rows
 from misc.encode import MappedBatch
@@ -18,8 +24,22 @@ POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
 logger = logging.getLogger(__name__)
 
 
-def chosen_images(paths: DataPaths, rest_val: bool, all_images: bool) -> list[RegionImage]:
-    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all."""
+def chosen_images(
+    paths: DataPaths, rest_val: bool, all_images: bool, prompt: str | None = None
+) -> list[RegionImage]:
+    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all.
+
+    With a prompt for categories, the regions are COCO's own things.
+
+    Raises:
+        ValueError: if images outside of COCO are asked for, and its things.
+    """
+    if prompt is not None:
+        if all_images:
+            raise ValueError("--all-images is for Visual Genome, not for --dataset coco")
+        images = read_category_boxes(paths, prompt)
+        chosen = {i.image_id for i in read_captions(paths, ("val",))} if rest_val else None
+        return [image for image in images if chosen is None or image.image_id in chosen]
     if all_images:
         return read_regions(paths)
     if rest_val:
@@ -38,13 +58,20 @@ def score_regions(image: RegionImage, heat: Tensor) -> Tensor:
         (R, 3), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
     """
     spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
-    hits = torch.zeros(len(image.boxes), len(POINTS), dtype=torch.bool)
+    hits = torch.zeros(len(image.phrases), len(POINTS), dtype=torch.bool)
     for column, corner in enumerate((False, True)):
-        points = peaks(heat, image.size, corner)
-        hits[spoken, column] = points_in_boxes(points, image.boxes[spoken])
-    centre = torch.tensor(image.size).div(2).expand(len(hits), 2)
-    hits[:, 2] = points_in_boxes(centre, image.boxes)
+        points = torch.full((len(spoken), 2), float("nan"))
+        points[spoken] = peaks(heat, image.size, corner)
+        inside = points_in_boxes(points[image.phrase_of_box], image.boxes)
+        hits[:, column] = any_of_phrase(image, inside)
+    centre = torch.tensor(image.size).div(2).expand(len(image.boxes), 2)
+    hits[:, 2] = any_of_phrase(image, points_in_boxes(centre, image.boxes))
     return hits
+
+
+def any_of_phrase(image: RegionImage, boxes: Tensor) -> Tensor:
+    """Say for each phrase (R,) whether something holds for any of its boxes (B,)."""
+    return torch.zeros(len(image.phrases)).index_add(0, image.phrase_of_box, boxes.float()) > 0
 
 
 def score_images(
@@ -76,22 +103,24 @@ def score_images(
 
 def gather_hits(
     scored: Iterable[tuple[RegionImage, Tensor | None]],
-) -> tuple[Tensor, Tensor, list[int]]:
+) -> tuple[Tensor, Tensor, Tensor, list[int]]:
     """Collect what all processes scored, each its own images.
 
     Returns:
-        The hits (R, 3) of all regions, which of these are large (R,), and the ids of the images
-        that could not be read.
+        The hits (R, 3) of all regions, which of these are large (R,), their ids (R,), and the
+        ids of the images that could not be read.
     """
     hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
+    ids = [torch.empty(0, dtype=torch.long)]
     unreadable = []
     for image, image_hits in scored:
         if image_hits is None:
             unreadable.append(image.image_id)
             continue
         hits.append(image_hits)
-        large.append(large_boxes(image.boxes, image.size))
-    together = gather_rows(torch.cat(hits)), gather_rows(torch.cat(large))
+        large.append(any_of_phrase(image, large_boxes(image.boxes, image.size)))
+        ids.append(torch.tensor(image.region_ids))
+    together = [gather_rows(torch.cat(parts)) for parts in (hits, large, ids)]
     return *together, sum(gather_objects(unreadable), [])
 
 
@@ -109,8 +138,17 @@ def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
         outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
         blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
         for ids, chosen in zip(found.values(), (blank, empty, outside), strict=True):
-            ids += torch.tensor(image.region_ids)[chosen].tolist()
+            phrases = chosen if len(chosen) == len(image.phrases) else any_of_phrase(image, chosen)
+            ids += torch.tensor(image.region_ids)[phrases].tolist()
     return found
+
+
+def category_average(hits: Tensor, ids: Tensor) -> dict[str, float]:
+    """Average the shares of hits (R, 3) of each category, given by ids (R,): in percent."""
+    shares = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
+    averages = torch.stack(shares).mean(dim=0) * 100 if shares else torch.full((3,), float("nan"))
+    named = zip(POINTS, averages.tolist(), strict=True)
+    return {f"{name}@categories": average for name, average in named}
 
 
 def summarize(hits: Tensor, large: Tensor) -> dict[str, float]:

@@ -149,9 +149,8 @@ def train_epoch(
     dataset.features = None
     if config.cache_features and progress.epoch < config.thaw_epoch:
         paths = [image.path for image in dataset.images]
-        dataset.features = cached_features(
-            run.model, paths, run.folder.parent / "features", workers
-        )
+        caches = run.folder.parent / "features"
+        dataset.features = cached_features(run.model, paths, caches, workers)
     batches = batches_left(run, dataset)
     step_size = config.batch_size * world_size()
     total = progress.drawn + step_size * len(batches)

@@ -23,19 +23,19 @@ class ModelConfig:
     )
     stages: int = setting(4, "ResNet stages kept, 1 to 4; 3 gives maps twice as fine")
     embedding_dim: int = setting(2400, "dimension of the joint space", "-de", "--dimemb")
+    pool_k: int = setting(15, "locations averaged by the pooling, at either end for weldon")
+    image_dropout: float = setting(0.5, "dropout of the pooled image features")
+    word_dim: int = setting(620, "dimension of the word vectors; must be that of the table")
+    sru_layers: int = setting(4, "SRU layers of the text path", "-sru", "--sru")
+    text_dropout: float = setting(0.25, "dropout in the SRU layers")
     image_pooling: str = setting(
         "weldon",
         "of the activation maps: weldon (highest and lowest locations, as published) or max (the "
         "highest alone)",
     )
-    pool_k: int = setting(15, "locations averaged by the pooling, at either end for weldon")
     location_dropout: float = setting(
         0.0, "share of the locations left out at random in training (VSE-infinity, 2021, has 0.2)"
     )
-    image_dropout: float = setting(0.5, "dropout of the pooled image features")
-    word_dim: int = setting(620, "dimension of the word vectors; must be that of the table")
-    sru_layers: int = setting(4, "SRU layers of the text path", "-sru", "--sru")
-    text_dropout: float = setting(0.25, "dropout in the SRU layers")
     input_size: int = setting(
         400, "side of the square that images are squeezed to for retrieval, in pixels"
     )

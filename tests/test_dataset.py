@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from misc.annotations import CaptionedImage, read_captions
-from misc.config import DataPaths
+from misc.config import DataPaths, TrainConfig
 from misc.dataset import (
     PairDataset,
     collate_pairs,
@@ -12,14 +12,17 @@ from misc.dataset import (
     pair_loader,
 )
 from misc.transforms import evaluation_transform, training_transform
+from models.config import ModelConfig
+
+STATISTICS = ModelConfig().image_statistics
 
 
 @pytest.fixture
 def pairs(toy_root):
     paths = data_paths(toy_root, "toy")
     images = read_captions(paths, ("train",))
-    transform = training_transform(32, 0.5, flip=True)
-    return PairDataset(images, transform, find_word_vectors("", paths), seed=3)
+    transform = training_transform(32, 0.5, flip=True, statistics=STATISTICS)
+    return PairDataset(images, transform, find_word_vectors("", paths), TrainConfig(seed=3))
 
 
 def test_every_caption_of_every_image_is_a_pair(pairs):
@@ -84,7 +87,7 @@ def test_unreadable_images_and_captions_without_words_are_failures(pairs, tmp_pa
     good = pairs.images[0]
     broken = CaptionedImage(1, tmp_path / "absent.jpg", ("a dog",))
     blank = CaptionedImage(2, good.path, ("  ",))
-    dataset = PairDataset([good, broken, blank], pairs.transform, pairs.word_vectors, 0)
+    dataset = PairDataset([good, broken, blank], pairs.transform, pairs.word_vectors, TrainConfig())
     batch = collate_pairs([dataset[index] for index in (0, 5, 6)])
     assert len(batch.images) == 1
     assert [failure.index for failure in batch.failures] == [5, 6]
@@ -95,7 +98,9 @@ def test_unreadable_images_and_captions_without_words_are_failures(pairs, tmp_pa
 def test_images_come_in_order_with_their_sizes_and_failures(toy_root, tmp_path):
     paths = [image.path for image in read_captions(data_paths(toy_root, "toy"), ("test",))][:4]
     paths.insert(1, tmp_path / "absent.jpg")
-    batches = list(image_loader(paths, evaluation_transform(32), batch_size=3, workers=0))
+    batches = list(
+        image_loader(paths, evaluation_transform(32, STATISTICS), batch_size=3, workers=0)
+    )
     assert [batch.indices for batch in batches] == [[0, 2], [3, 4]]
     assert batches[0].sizes == [(128, 128)] * 2
     assert [failure.index for failure in batches[0].failures] == [1]

@@ -57,7 +57,7 @@ def test_pairs_equal_their_singles(checkpoint, toy_root):
     embeddings, captions, rows = encode_pairs(model, images, vectors, 32, batch_size=3)
     assert rows.tolist() == [row for row in range(8) for _ in range(5)]
     with torch.inference_mode():
-        image = evaluation_transform(32)(load_image(images[5].path))
+        image = evaluation_transform(32, ModelConfig().image_statistics)(load_image(images[5].path))
         single = model.encode_image(image[None])[0]
         text = model.encode_text(*vectors.batch([vectors.rows(images[5].captions[2])]))[0]
     torch.testing.assert_close(embeddings[5], single, atol=1e-5, rtol=0)

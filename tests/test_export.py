@@ -106,7 +106,9 @@ def test_the_example_in_the_readme_computes_what_the_model_does(
 
     word_vectors = WordVectors.load(toy_root / "toy" / "word_vectors")
     with torch.inference_mode():
-        image = model.encode_image(evaluation_transform(128)(load_image(photo))[None])
+        image = model.encode_image(
+            evaluation_transform(128, model.config.image_statistics)(load_image(photo))[None]
+        )
         text = model.encode_text(*word_vectors.batch([word_vectors.rows("a dog in the snow")]))
     np.testing.assert_allclose(names["image"], image, rtol=0, atol=1e-4)
     np.testing.assert_allclose(names["text"], text, rtol=0, atol=1e-4)

@@ -118,7 +118,9 @@ def test_each_row_is_the_embedding_of_its_image(images, folder, checkpoint, tmp_
         "06 turned.jpg": Image.open(folder / "06 turned.jpg").transpose(Image.Transpose.ROTATE_270),
     }
     for name, image in expected.items():
-        pixels = evaluation_transform(128)(image)[None]  # the size of toy scenes
+        pixels = evaluation_transform(128, ModelConfig().image_statistics)(image)[
+            None
+        ]  # the size of toy scenes
         with torch.inference_mode():
             row = model.encode_image(pixels)[0]
         torch.testing.assert_close(rows[names.index(str(folder / name))], row, rtol=0, atol=1e-5)

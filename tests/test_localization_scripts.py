@@ -86,7 +86,7 @@ def run(script, checkpoint, root, *options):
 @torch.inference_mode()
 def twin_heat_map(model, word_vectors, path, text):
     """One image, one text, one component after the other."""
-    image = evaluation_transform(SIZE)(load_image(path))[None]
+    image = evaluation_transform(SIZE, ModelConfig().image_statistics)(load_image(path))[None]
     maps = model.activation_maps(image)[0].numpy()
     embedding = model.encode_text(*word_vectors.batch([word_vectors.rows(text)]))[0].numpy()
     chosen = np.argsort(embedding)[::-1][:COMPONENTS]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import train
-from misc import loss, runs, training
+from misc import image_weights, loss, runs, training
 from misc.checkpoint import load_model, read_checkpoint
 from misc.config import PRESETS, TrainConfig, check_settings
 from misc.toy import SceneCounts, ensure_toy
@@ -257,10 +257,10 @@ def test_settings_that_make_no_sense_are_refused(toy_root, tmp_path, options, me
 
 
 def test_imagenet_weights_that_cannot_be_had_are_an_error(toy_root, tmp_path, monkeypatch):
-    def no_network(*arguments):
+    def no_network(*arguments, **options):
         raise OSError("no network")
 
-    monkeypatch.setattr(runs, "resnet_trunk", no_network)
+    monkeypatch.setattr(image_weights, "build_trunk", no_network)
     with pytest.raises(OSError, match="cannot be downloaded.*--image-weights"):
         run_train(toy_root, tmp_path, "-n run --image-weights imagenet")
 

@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.transforms import MEAN, STANDARD_DEVIATION, evaluation_transform, load_image
+from misc.transforms import evaluation_transform, load_image
 from misc.transforms import training_transform as train
+
+MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def save(image, path, **options):
@@ -14,7 +16,7 @@ def save(image, path, **options):
 
 def test_evaluation_squeezes_to_a_square_and_normalises(tmp_path):
     image = load_image(save(Image.new("RGB", (30, 10), (255, 0, 128)), tmp_path / "a.png"))
-    tensor = evaluation_transform(8)(image)
+    tensor = evaluation_transform(8, (MEAN, STANDARD_DEVIATION))(image)
     expected = (torch.tensor([1.0, 0.0, 128 / 255]) - torch.tensor(MEAN)) / torch.tensor(
         STANDARD_DEVIATION
     )

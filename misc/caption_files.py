@@ -1,0 +1,281 @@
+"""Captions of one's own: tables, JSON or text files beside the images, and a split that lasts."""
+
+import collections
+import csv
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import logging
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from misc.image_files import find_images
+
+IMAGE_COLUMNS = ("image", "filename", "file_name", "file", "path", "image_path", "filepath")
+CAPTION_COLUMNS = ("caption", "text", "sentence", "captions", "raw")
+SPLITS = {
+    "train": "train", "training": "train", "restval": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+EVALUATION_FIRST = ("test", "val", "train")  # of equal images, the one that is kept
+SHOWN = 20  # rows that are left out and told one by one
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedImage:
+    """A photograph with the sentences that were written for it."""
+
+    image_id: int
+    path: Path
+    captions: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A caption and its image, as a file has them."""
+
+    place: str  # where in the file, for messages
+    image: str
+    caption: str
+    split: str = ""  # as written; "" if the file has none
+
+
+def read_caption_file(captions: str, images: str, splits: Collection[str]) -> list[CaptionedImage]:
+    """Read the images of some splits, in the order of their names.
+
+    The split is that of the file; without one it follows from a hash of the image's name, 80 % for
+    training, 10 % for validation and 10 % for testing, so that more images move none. Of images
+    with the same bytes, only those of one split are kept, of an evaluation split if there is one.
+    Rows that cannot be used are left out, with a warning that says where and why.
+
+    Args:
+        captions: a JSONL, CSV or TSV file with an image and a caption column, COCO's captions or
+            Karpathy's splits as JSON; or "folder" for text files beside the images.
+        images: the folder that image names start from; "" is that of the file.
+        splits: train, val or test.
+
+    Raises:
+        FileNotFoundError: if the file or the folder is missing.
+        ValueError: if the file cannot be understood, or has no image in these splits.
+    """
+    everything = _read_all(captions, images)
+    found = [image for split in everything for image in everything[split] if split in splits]
+    if not found:
+        counts = ", ".join(f"{split} ({len(members)})" for split, members in everything.items())
+        raise ValueError(f"{captions} has no image in {' or '.join(splits)}; it has {counts}")
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _read_all(captions: str, images: str) -> dict[str, list[CaptionedImage]]:
+    """Read all splits; what is left out is told once."""
+    if not captions:
+        raise ValueError("--dataset captions needs --captions FILE, or --captions folder")
+    file = Path(captions)
+    if not images and captions == "folder":
+        raise ValueError("--captions folder needs --images, the folder that the files are in")
+    folder = Path(images or file.parent)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder of images: {folder}")
+    rows = _folder_rows(folder) if captions == "folder" else _file_rows(file)
+    left_out: list[str] = []
+    grouped = _group(rows, folder, left_out)
+    kept = _without_duplicates(grouped, left_out)
+    for line in left_out[:SHOWN]:
+        logger.warning("left out: %s", line)
+    if len(left_out) > SHOWN:
+        logger.warning("left out: %d more like these", len(left_out) - SHOWN)
+    if not kept:
+        raise ValueError(f"{captions}: not one row can be used; the warnings say why")
+    splits: dict[str, list[CaptionedImage]] = {split: [] for split in reversed(EVALUATION_FIRST)}
+    for name, (path, split, texts) in sorted(kept.items()):
+        splits[split].append(CaptionedImage(_number(name), path, tuple(texts)))
+    return splits
+
+
+def _file_rows(file: Path) -> Iterable[Row]:
+    readers = {".jsonl": _jsonl_rows, ".csv": _table_rows, ".tsv": _table_rows, ".json": _json_rows}
+    if not file.is_file():
+        raise FileNotFoundError(f"no captions at {file}; --captions folder reads .txt files")
+    if file.suffix.lower() not in readers:
+        raise ValueError(f"{file}: captions are in .jsonl, .csv, .tsv or .json, or in a folder")
+    try:
+        yield from readers[file.suffix.lower()](file)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not in UTF-8 ({error}); convert it") from error
+    except csv.Error as error:
+        raise ValueError(f"{file} is not a table ({error})") from error
+
+
+def _table_rows(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        header = lines.readline()
+        separator = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
+        table = csv.DictReader(itertools.chain([header], lines), delimiter=separator)
+        names = _columns(table.fieldnames or [], file)
+        for values in table:
+            yield _row(f"{file}, line {table.line_num}", values, names)
+
+
+def _jsonl_rows(file: Path) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig") as lines:
+        names: dict[str, str] = {}
+        for number, line in enumerate(lines, 1):
+            place = f"{file}, line {number}"
+            try:
+                values = json.loads(line) if line.strip() else None
+            except ValueError:
+                yield Row(place, "", "")
+                continue
+            if isinstance(values, dict):
+                names = names or _columns(list(values), file)
+                yield _row(place, values, names)
+            elif values is not None:
+                yield Row(place, "", "")
+
+
+def _columns(present: list[str], file: Path) -> dict[str, str]:
+    """Find the columns of the image, the caption and the split, whatever their case.
+
+    Raises:
+        ValueError: if one of the first two is not there.
+    """
+    lower = {name.strip().lower(): name for name in present if name}
+    found = {}
+    for what, accepted in (("image", IMAGE_COLUMNS), ("caption", CAPTION_COLUMNS)):
+        names = [lower[name] for name in accepted if name in lower]
+        if not names:
+            raise ValueError(
+                f"{file} has no column for the {what}: it has {', '.join(present) or 'none'}, and "
+                f"one of {', '.join(accepted)} is needed"
+            )
+        found[what] = names[0]
+    return found | ({"split": lower["split"]} if "split" in lower else {})
+
+
+def _row(place: str, values: dict[str, Any], names: dict[str, str]) -> Row:
+    return Row(place, **{what: _text(values.get(name)) for what, name in names.items()})
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _json_rows(file: Path) -> Iterator[Row]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is not valid JSON ({error})") from error
+    try:
+        if "annotations" in content:
+            names = {entry["id"]: entry["file_name"] for entry in content["images"]}
+            for entry in content["annotations"]:
+                image = _text(names.get(entry["image_id"]))
+                yield Row(f"{file}, annotation {entry.get('id')}", image, _text(entry["caption"]))
+            return
+        for entry in content["images"]:
+            name = str(Path(entry.get("filepath", ""), entry["filename"]))
+            for sentence in entry["sentences"]:
+                place = f"{file}, image {name}"
+                yield Row(place, name, _text(sentence["raw"]), _text(entry.get("split")))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file} has neither COCO's captions nor Karpathy's splits: {error!r}"
+        ) from error
+
+
+def _folder_rows(folder: Path) -> Iterator[Row]:
+    for image in find_images([folder], recursive=True):
+        text = image.with_suffix(".txt")
+        name = image.relative_to(folder).as_posix()
+        if not text.is_file():
+            yield Row(f"{image} has no {text.name} beside it", name, "")
+            continue
+        try:
+            lines = text.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            yield Row(f"{text} is not in UTF-8", name, "")
+            continue
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield Row(f"{text}, line {number}", name, line.strip())
+
+
+Grouped = dict[str, tuple[Path, str, list[str]]]  # by name: file, split and captions
+
+
+def _group(rows: Iterable[Row], folder: Path, left_out: list[str]) -> Grouped:
+    """Collect the captions of each image whose file is there."""
+    found: dict[str, Path | None] = {}
+    grouped: Grouped = {}
+    for row in rows:
+        name = unicodedata.normalize("NFC", row.image)
+        if name not in found:
+            found[name] = _existing(folder, row.image)
+        path = found[name]
+        split = SPLITS.get(row.split.lower()) if row.split else _split_of(name)
+        problem = _problem(row, path, split)
+        if not problem and name in grouped and grouped[name][1] != split:
+            problem = f"{row.image!r} is in {grouped[name][1]}, too"
+        if problem:
+            left_out.append(f"{row.place}: {problem}")
+            continue
+        grouped.setdefault(name, (path, split, []))[2].append(row.caption)
+    return grouped
+
+
+def _problem(row: Row, path: Path | None, split: str | None) -> str:
+    if not row.image:
+        return "no image is named, or it is no JSON object"
+    if not row.caption:
+        return "the caption is empty"
+    if path is None:
+        return f"there is no image {row.image!r}"
+    return "" if split else f"{row.split!r} is no split: train, val or test"
+
+
+def _existing(folder: Path, name: str) -> Path | None:
+    """Find an image whose name may be written in another form of Unicode than its file's."""
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return next((folder / form for form in forms if form and (folder / form).is_file()), None)
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _split_of(name: str) -> str:
+    """Assign a split by a hash of the image's name."""
+    return {0: "val", 1: "test"}.get(int.from_bytes(_digest(name)[-8:]) % 10, "train")
+
+
+def _number(name: str) -> int:
+    """Make an image id of a name, from 0 up to 2^63."""
+    return int.from_bytes(_digest(name)[:8]) >> 1
+
+
+def _without_duplicates(grouped: Grouped, left_out: list[str]) -> Grouped:
+    """Keep, of images with the same bytes, those of one split."""
+    sizes = collections.defaultdict(list)
+    for name, (path, _, _) in grouped.items():
+        sizes[path.stat().st_size].append(name)
+    same = collections.defaultdict(list)
+    for names in sizes.values():
+        for name in names if len(names) > 1 else ():
+            same[hashlib.sha256(grouped[name][0].read_bytes()).digest()].append(name)
+    dropped = set()
+    for names in same.values():
+        kept = min((grouped[name][1] for name in names), key=EVALUATION_FIRST.index)
+        twin = next(name for name in names if grouped[name][1] == kept)
+        for name in names:
+            if grouped[name][1] != kept:
+                left_out.append(f"{name} is the same image as {twin}, which is in {kept}")
+                dropped.add(name)
+    return {name: entry for name, entry in grouped.items() if name not in dropped}
