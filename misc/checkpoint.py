@@ -43,19 +43,21 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
+    recorded_size: int | None = None  # of images, where a folder says it
     word_table: str = ""  # fingerprint of the word vectors, where a folder says it
 
     @property
     def image_size(self) -> int:
         """Side of the square, in pixels, to which images are squeezed for this model."""
-        return self.config.input_size
+        dataset = self.training.get("config", {}).get("dataset", "")
+        return self.recorded_size or evaluation_size(dataset, self.config.input_size)
 
     @property
     def about(self) -> dict[str, Any]:
         """What the ``config.json`` of a folder says beside the model's settings."""
         return {
             "training": {"config": self.training.get("config", {})},
-            "preprocessing": _preprocessing(self.config),
+            "preprocessing": _preprocessing(self.config, self.image_size),
             "word_table_sha256": self.word_table,
         }
 
@@ -118,46 +120,47 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
         raise ValueError(f"{path}: what is said about the model should be a dictionary: {about!r}")
     training = about.get("training")
     training = training if isinstance(training, dict) else {}
-    preprocessing = about.get("preprocessing")
-    config = _read_config(content.get("config"), training, preprocessing, path)
-    if preprocessing is not None and preprocessing != _preprocessing(config):
-        raise ValueError(
-            f"{path}: preprocessing should be {_preprocessing(config)}, as the model's settings "
-            f"say, not {preprocessing!r}"
-        )
+    config = _read_config(content.get("config"), path)
     return Checkpoint(
         config,
         check_tensors(tensors, path),
         training,
+        recorded_size=_read_image_size(about.get("preprocessing"), config, path),
         word_table=str(about.get("word_table_sha256", "")),
     )
 
 
-def _preprocessing(config: ModelConfig) -> dict[str, Any]:
+def _preprocessing(config: ModelConfig, image_size: int) -> dict[str, Any]:
     """Say how images are prepared, for readers who do not know our settings."""
+    mean, deviation = config.image_statistics
     return {
-        "image_size": config.input_size,
-        "mean": list(config.image_mean),
-        "standard_deviation": list(config.image_deviation),
+        "image_size": image_size,
+        "mean": list(mean),
+        "standard_deviation": list(deviation),
     }
 
 
-def _read_config(
-    values: object, training: dict[str, Any], preprocessing: object, path: Path
-) -> ModelConfig:
+def _read_image_size(preprocessing: object, config: ModelConfig, path: Path) -> int | None:
+    if preprocessing is None:  # a file, or a folder of before it was said
+        return None
+    size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
+    if type(size) is not int or size < 1 or preprocessing != _preprocessing(config, size):
+        raise ValueError(
+            f"{path}: preprocessing should be an image_size in pixels, and the mean and deviation "
+            f"of the model's settings, {config.image_statistics}, not {preprocessing!r}"
+        )
+    return size
+
+
+def _read_config(values: object, path: Path) -> ModelConfig:
     fields = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
     if not isinstance(values, dict) or not set(fields) - LATER <= set(values) <= set(fields):
         raise ValueError(f"{path}: the model's settings should be {list(fields)}, not {values!r}")
-    if "input_size" not in values:  # it followed from the data set of training, or was written
-        size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
-        dataset = training.get("config", {}).get("dataset", "")
-        values = values | {"input_size": size or evaluation_size(dataset, ModelConfig.input_size)}
     for name, value in values.items():
         if not _is_of(value, fields[name]):
             expected = getattr(fields[name], "__name__", fields[name])
             raise ValueError(f"{path}: {name} should be of type {expected}: {value!r}")
-    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return ModelConfig(**values | lists)
+    return ModelConfig(**values)
 
 
 def _is_of(value: object, kind: type) -> bool:
@@ -229,8 +232,9 @@ def info(args: argparse.Namespace) -> dict[str, Any]:
         "notes": checkpoint.notes,
         "numbers": {**parts, "total": sum(parts.values())},
     }
-    sys.stdout.write(json.dumps(description, indent=2, default=str) + "\n")
-    return description
+    text = json.dumps(description, indent=2, default=str)
+    sys.stdout.write(text + "\n")
+    return json.loads(text)
 
 
 def get_parser() -> argparse.ArgumentParser:

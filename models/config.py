@@ -45,6 +45,10 @@ class ModelConfig:
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     image_deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    def __post_init__(self) -> None:
+        for name in ("image_mean", "image_deviation"):  # lists, if they were JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @property
     def image_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation by which images are normalised."""

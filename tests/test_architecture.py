@@ -22,8 +22,8 @@ def packages(path):
 
 
 def test_models_know_of_nothing_but_torch():
-    standard = {"math", "dataclasses", "pathlib", "typing"}
-    allowed = {"models", "torch", "torchvision", "huggingface_hub"} | standard
+    standard = {"math", "collections", "dataclasses", "pathlib", "typing"}
+    allowed = {"models", "torch", "torchvision", "huggingface_hub", "timm"} | standard
     for path in (ROOT / "models").glob("*.py"):
         assert packages(path) <= allowed, path
 

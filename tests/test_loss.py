@@ -94,3 +94,21 @@ def test_a_loss_that_moves_on_or_stays_elsewhere_is_no_collapse(losses, caplog):
     for loss in losses:
         monitor.update(loss, batch_size=10)
     assert not caplog.records
+
+
+def test_joint_positives_share_what_their_softmax_gives():
+    torch.manual_seed(0)
+    images, captions = F.normalize(torch.randn(2, 5, 4), dim=2)
+    ids = torch.tensor([7, 7, 3, 3, 3])
+    expected = 0.0
+    for scores in (3 * images @ captions.T, 3 * captions @ images.T):
+        for row in range(5):
+            shares = scores[row].exp() / scores[row].exp().sum()
+            positives = [column for column in range(5) if ids[column] == ids[row]]
+            expected -= sum(shares[p].log() for p in positives) / len(positives) / 2
+    found = SoftmaxLoss(3.0, joint=True)(images, captions, ids)
+    torch.testing.assert_close(found, expected)
+    alone = torch.arange(5)
+    torch.testing.assert_close(
+        SoftmaxLoss(3.0, joint=True)(images, captions, alone), SoftmaxLoss(3.0)(images, captions)
+    )

@@ -32,7 +32,7 @@ def test_training_crops_follow_the_seed_and_flip_only_if_asked():
         rising = []
         for seed in range(20):
             torch.manual_seed(seed)
-            crop = train(32, 0.5, flip)(image)
+            crop = train(32, 0.5, flip, (MEAN, STANDARD_DEVIATION))(image)
             rising.append(bool(crop[0, 0, -1] > crop[0, 0, 0]))
         flipped.append(not all(rising))
     assert flipped == [True, False]

@@ -1,0 +1,153 @@
+"""Which ingredients of the recipe help? Each is left out, or added, at equal steps.
+
+Trains the presets toy and, on a data root with photographs, photos; writes benchmarks/recipe.md.
+Two trainings at a time, of one thread each, so that both presets take less than an hour on two
+cores: the trunk of "photos" is frozen, and its maps are computed once.
+
+    python -m benchmarks.recipe --photographs flickr8k --photographs-root /data
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from misc.cli import positive, run
+
+PUBLISHED = (
+    "--warmup-epochs 0 --cycle-epochs 0 --weight-decay 0 --learning-rate 1e-3 --pool-k 15 "
+    "--image-pooling weldon --image-dropout 0.5 --text-dropout 0.25 --captions-per-image 1 "
+    "--word-dropout 0 --location-dropout 0"
+)
+TOY_STEPS = "--epochs 3 --max-batches 110 --cycle-epochs 3 --warmup-epochs 2"
+ROWS = {
+    "toy": {
+        "default": "",
+        "published recipe": PUBLISHED,
+        "no warm-up": "--warmup-epochs 0",
+        "warm-up on all negatives": "--warmup-loss all",
+        "softmax throughout": "--warmup-epochs 3",
+        "max pooling, k = 5": "--image-pooling max --pool-k 5",
+        "5 captions of an image together": "--captions-per-image 5",
+    },
+    "photos": {
+        "default": "",
+        "published recipe": PUBLISHED,
+        "no warm-up": "--warmup-epochs 0",
+        "warm-up on all negatives": "--warmup-loss all",
+        "softmax throughout": "--warmup-epochs 10",
+        "weldon pooling, k = 15": "--image-pooling weldon --pool-k 15",
+        "1 caption of an image at a time": "--captions-per-image 1",
+        "no word dropout": "--word-dropout 0",
+        "no location dropout": "--location-dropout 0",
+        "no mirror images": "--no-flip",
+        "dropout as published": "--image-dropout 0.5 --text-dropout 0.25",
+        "gradients clipped to 2": "--clip-norm 2",
+        "no weight decay": "--weight-decay 0",
+    },
+}
+
+
+def commands(preset: str, args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Build what training and pointing have in common for all rows of a preset."""
+    if preset == "toy":
+        root = ["--data-root", str(args.data_root)]
+        return [*root, *TOY_STEPS.split()], [*root, "--dataset", "toy", "--limit", "300"]
+    root = ["--data-root", str(args.photographs_root)]
+    return [*root, "--dataset", args.photographs], [*root, "--dataset", "coco"]
+
+
+def measure(preset: str, name: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
+    """Train one row with one seed: rsum and recall of the last epoch, pointing, seconds."""
+    training, pointing = commands(preset, args)
+    label = f"{preset}-{''.join(c if c.isalnum() else '-' for c in name)}-{seed}"
+    folder, environment = args.runs / label, os.environ | {"OMP_NUM_THREADS": "1"}
+    options = [*ROWS[preset][name].split(), "--seed", str(seed), "--resume", "--workers", "0"]
+
+    def script(*command: str) -> None:
+        subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
+
+    start = time.monotonic()
+    script("train.py", "--preset", preset, "-n", label, "--runs", str(args.runs),
+           *training, *options)  # fmt: skip
+    seconds = time.monotonic() - start
+    game = folder / "pointing.json"
+    script("pointing_game.py", "-p", str(folder / "last.pt"), *pointing, "--json", str(game))
+    last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    hits = json.loads(game.read_text())
+    print(f"{label}: rsum {last['rsum']:.1f}, {seconds:.0f} s", flush=True)
+    return {
+        "rsum": last["rsum"],
+        "R@10": last["t2i/R@10"],
+        "pointing": hits["pointing_game"],
+        "centre": hits["centre_baseline"],
+        "seconds": seconds,
+    }
+
+
+def table(preset: str, results: dict[str, list[dict[str, float]]]) -> str:
+    """Lay one preset's rows out as Markdown: means over the seeds, and their deviation."""
+    centre = results["default"][0]["centre"]
+    lines = [
+        f"| {preset} | rsum | caption -> image R@10 | pointing (centre {centre:.1f}) | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in results.items():
+        cells = []
+        for key in ("rsum", "R@10", "pointing", "seconds"):
+            values = [result[key] for result in found]
+            spread = statistics.stdev(values) if len(values) > 1 and key != "seconds" else None
+            digits = 0 if key == "seconds" else 1
+            text = f"{statistics.mean(values):.{digits}f}"
+            cells.append(text if spread is None else f"{text} ± {spread:.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(args: argparse.Namespace) -> None:
+    presets = ["photos", "toy"] if args.photographs else ["toy"]
+    first = [(preset, "default", 0) for preset in presets]  # makes what the others share
+    jobs = [
+        (preset, name, seed)
+        for seed in range(args.seeds)
+        for preset in presets
+        for name in ROWS[preset]
+        if (preset, name, seed) not in first
+    ]
+    done = {job: measure(*job, args) for job in first}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        done |= dict(zip(jobs, pool.map(lambda job: measure(*job, args), jobs), strict=True))
+    parts = (
+        [args.output.read_text().split("\n| ")[0].rstrip() + "\n"] if args.output.exists() else []
+    )
+    for preset in presets:
+        rows = {
+            name: [done[preset, name, seed] for seed in range(args.seeds)] for name in ROWS[preset]
+        }
+        parts.append(table(preset, rows))
+    args.output.write_text("\n".join(parts))
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data-root", type=Path, default=Path("data"), help="of the toy set")
+    parser.add_argument("--photographs", metavar="DATASET", help="such as flickr8k; default: none")
+    parser.add_argument(
+        "--photographs-root", type=Path, default=Path("data"),
+        help="their data root, with COCO's photographs and instances for pointing",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=positive, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/recipe"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/recipe.md"))
+    return parser
+
+
+if __name__ == "__main__":
+    run(main, get_parser())

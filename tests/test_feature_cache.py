@@ -1,0 +1,125 @@
+import json
+import logging
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+import train
+from misc.annotations import read_captions
+from misc.config import TrainConfig
+from misc.dataset import PairDataset, data_paths, find_word_vectors
+from misc.feature_cache import cached_features
+from misc.transforms import evaluation_transform, load_image
+from models.joint_embedding import JointEmbedding, ModelConfig
+from tests.conftest import SMALL_MODEL
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return JointEmbedding(
+        ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1, input_size=48)
+    ).eval()
+
+
+@pytest.fixture
+def photographs(toy_root, tmp_path):
+    images = read_captions(data_paths(toy_root, "toy"), ("val",))
+    files = [tmp_path / f"{place}.jpg" for place in range(3)]
+    for image, file in zip(images, files, strict=False):
+        shutil.copy(image.path, file)
+    files.insert(1, tmp_path / "absent.jpg")
+    return files
+
+
+@torch.inference_mode()
+def test_maps_are_those_of_the_trunk_of_images_and_mirror_images(model, photographs, tmp_path):
+    cache = cached_features(model, photographs, tmp_path / "features", workers=0)
+    image = evaluation_transform(48, model.config.image_statistics)(load_image(photographs[2]))[
+        None
+    ]
+    for mirrored, pixels in ((False, image), (True, image.flip(3))):
+        expected = model.image_encoder.trunk(pixels)[0]
+        torch.testing.assert_close(cache.load(2, mirrored).float(), expected, rtol=2e-3, atol=2e-3)
+    with pytest.raises(ValueError, match=r"absent\.jpg"):
+        cache.load(1, False)
+
+
+def test_any_change_makes_another_cache_and_nothing_changed_none(model, photographs, tmp_path):
+    folder = tmp_path / "features"
+
+    def count(changed):
+        cached_features(changed, photographs, folder, workers=0)
+        return len(list(folder.iterdir()))
+
+    assert [count(model), count(model)] == [1, 1]
+    with torch.no_grad():
+        model.image_encoder.trunk[0].weight[0, 0, 0, 0] += 1
+    assert count(model) == 2
+    Image.new("RGB", (60, 60)).save(photographs[0])
+    assert count(model) == 3
+    model.image_encoder.convolution.weight.data.zero_()  # trains, and is no part of the maps
+    assert count(model) == 3
+
+
+def test_a_half_written_cache_is_made_again(model, photographs, tmp_path, monkeypatch):
+    from misc import feature_cache
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(feature_cache, "image_loader", killed)
+        cached_features(model, photographs, tmp_path / "features", workers=0)
+    cache = cached_features(model, photographs, tmp_path / "features", workers=0)
+    assert cache.load(0, False).abs().sum() > 0
+
+
+def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    options = (
+        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16 "
+        f"--workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features --flip "
+        f"--finetune-epoch 9 --captions-per-image 5 --location-dropout 0.2 --word-dropout 0.2 "
+        f"--clip-norm 1 --data-root {toy_root} --runs {tmp_path}"
+    ).split()
+
+    def run(*more):
+        return train.main(train.get_parser().parse_args([*options, *more]))
+
+    run("-n", "whole", "--epochs", "2")
+    run("-n", "parts", "--epochs", "1")
+    run("-n", "parts", "--epochs", "2", "--resume")
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    assert json.loads(logs[0].splitlines()[1])["loss"] < json.loads(logs[0].splitlines()[0])["loss"]
+    assert caplog.text.count("features of 24 images") == 1
+
+
+def pair_dataset(toy_root, **settings):
+    paths = data_paths(toy_root, "toy")
+    images = read_captions(paths, ("train",))
+    return PairDataset(images, None, find_word_vectors("", paths), TrainConfig(**settings))
+
+
+def test_captions_of_an_image_are_drawn_together_and_each_once(toy_root):
+    dataset = pair_dataset(toy_root, captions_per_image=3)
+    order = sum(dataset.batches(6), [])
+    assert sorted(order) == sorted(set(order)) and len(order) == 120
+    runs = [1]
+    for first, second in zip(order, order[1:], strict=False):
+        same = dataset.pairs[first][0] == dataset.pairs[second][0]
+        runs = [*runs[:-1], runs[-1] + 1] if same else [*runs, 1]
+    assert set(runs) <= {2, 3, 5} and runs.count(3) > 15
+    dataset.epoch = 1
+    assert sum(dataset.batches(6), []) != order
+
+
+def test_words_are_dropped_at_random_but_never_all(toy_root):
+    vectors = torch.arange(40.0).view(20, 2)
+    left = pair_dataset(toy_root, word_dropout=0.5)._drop_words(vectors)
+    assert 2 < len(left) < 18
+    assert all(any(torch.equal(row, word) for word in vectors) for row in left)
+    assert len(pair_dataset(toy_root, word_dropout=1.0)._drop_words(vectors)) == 20
