@@ -14,14 +14,8 @@ LITE = "timm/tf_efficientnet_lite0"
 
 def small(backbone, **settings):
     torch.manual_seed(0)
-    settings = {
-        "stages": 4,
-        "embedding_dim": 16,
-        "pool_k": 2,
-        "word_dim": 5,
-        "sru_layers": 1,
-    } | settings
-    return JointEmbedding(ModelConfig(backbone, input_size=64, **settings)).eval()
+    sizes = {"embedding_dim": 16, "pool_k": 2, "word_dim": 5, "sru_layers": 1, "input_size": 64}
+    return JointEmbedding(ModelConfig(backbone, **sizes, **settings)).eval()
 
 
 @pytest.mark.parametrize(
@@ -53,7 +47,7 @@ def test_what_is_no_trunk_is_refused(backbone, stages, message):
 def test_stages_of_timm_are_those_of_its_strides():
     stages = [stage for stage, _ in trunk_stages(build_trunk(LITE, 4))]
     # stem and blocks.0 have stride 2, blocks.1 4, blocks.2 8, blocks.3 and 4 16, the others 32
-    assert stages == [0, 0, 0, 1, 2, 3, 3, 4, 4, 4, 4]
+    assert stages == [0, 0, 0, 1, 2, 3, 3, 4, 4, 4, 4, 4, 4]
 
 
 def test_a_frozen_trunk_thaws_in_its_epoch_and_from_its_stage():
@@ -118,9 +112,8 @@ def test_a_networks_own_file_is_read_without_its_classifier(tmp_path, backbone):
     from torchvision.models import resnet18
 
     torch.manual_seed(1)
-    network = (
-        resnet18() if backbone == "resnet18" else timm.create_model(LITE.removeprefix("timm/"))
-    )
+    of_timm = backbone.startswith("timm/")
+    network = timm.create_model(backbone.removeprefix("timm/")) if of_timm else resnet18()
     torch.save(network.state_dict(), tmp_path / "network.pth")
     model = small(backbone)
     start_from(model, str(tmp_path / "network.pth"))

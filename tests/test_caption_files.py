@@ -163,7 +163,8 @@ def test_a_model_is_trained_and_scored_on_captions_of_ones_own(photos, tmp_path,
     own = (
         f"--dataset captions --captions {tmp_path}/all.csv --images {photos} --data-root {toy_root}"
     )
-    options = f"{SMALL_TRAINING} {own} --epochs 1 --batch-size 8 -n own --runs {tmp_path} --warmup-loss all"
+    options = f"{SMALL_TRAINING} {own} --epochs 1 --batch-size 8 -n own"
+    options += f" --runs {tmp_path} --warmup-loss all"
     train.main(train.get_parser().parse_args(options.split()))
     command = f"-p {tmp_path}/own/best.pt {own} --split test --image-size 32 --workers 0"
     results = eval_retrieval.main(eval_retrieval.get_parser().parse_args(command.split()))

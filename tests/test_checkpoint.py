@@ -185,7 +185,7 @@ def test_an_existing_file_is_overwritten_only_by_force(path, tmp_path, options):
 def test_info_tells_settings_progress_and_sizes(path, capsys):
     run("info", path)
     printed = json.loads(capsys.readouterr().out)
-    assert printed["config"] == vars(MINIATURE)
+    assert ModelConfig(**printed["config"]) == MINIATURE
     assert printed["training"] == {"config": {"word_vectors": "glove"}, "progress": {"epoch": 3}}
     assert printed["numbers"]["image_encoder.projection"] == 16 * 16 + 16
 

@@ -80,8 +80,8 @@ def test_a_half_written_cache_is_made_again(model, photographs, tmp_path, monkey
 def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     options = (
-        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16 "
-        f"--workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features --flip "
+        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
+        f" --workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features --flip "
         f"--finetune-epoch 9 --captions-per-image 5 --location-dropout 0.2 --word-dropout 0.2 "
         f"--clip-norm 1 --data-root {toy_root} --runs {tmp_path}"
     ).split()
