@@ -32,7 +32,8 @@ def encoded(path: Path) -> Any:
     texts = F.normalize(torch.randn(BATCH, PHRASES, model.config.embedding_dim), dim=2)
     boxes = torch.rand(BATCH, PHRASES, 4) * torch.tensor([400.0, 300.0, 240.0, 180.0])
     ids, phrases = tuple(range(PHRASES)), ("a phrase",) * PHRASES
-    images = [RegionImage(row, None, SIZE, ids, phrases, boxes[row]) for row in range(BATCH)]
+    own = torch.arange(len(phrases))
+    images = [RegionImage(row, None, SIZE, ids, phrases, boxes[row], own) for row in range(BATCH)]
     return model, maps, texts, images
 
 

@@ -12,10 +12,11 @@ from pycocotools import mask as coco_masks
 import localize
 import pointing_game
 import semantic_seg
-from misc.annotations import read_instances
+from misc.annotations import RegionImage, read_captions, read_instances
 from misc.checkpoint import load_model, save_checkpoint
 from misc.config import DataPaths
 from misc.dataset import data_paths, find_word_vectors
+from misc.pointing import score_regions
 from misc.segmentation import score_pairs
 from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
@@ -162,6 +163,68 @@ def test_batches_do_not_shift_phrases_against_boxes(checkpoint, toy_root):
     assert one["centre_baseline"] > 0
     limited = run(pointing_game, checkpoint, toy_root, "--dataset", "toy", "--limit", "3")
     assert limited["images"] == 3
+
+
+def twin_of_categories(model, word_vectors, root, chosen):
+    """For each image and category: its hit in any box, the centre's, and whether a box is large."""
+    content = json.loads((root / "coco/annotations/instances_val2014.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    found = []
+    for image in content["images"]:
+        if chosen is not None and image["id"] not in chosen:
+            continue
+        width, height = image["width"], image["height"]
+        boxes = {}
+        for thing in content["annotations"]:
+            if thing["image_id"] == image["id"] and not thing["iscrowd"]:
+                boxes.setdefault(thing["category_id"], []).append(thing["bbox"])
+        path = root / "coco/images/val2014" / image["file_name"]
+        for category, rectangles in boxes.items():
+            heat = twin_heat_map(model, word_vectors, path, f"one {names[category]}")
+            row, column = np.unravel_index(heat.argmax(), heat.shape)
+            peak = (column * 8 + 4) * width / SIZE, (row * 8 + 4) * height / SIZE
+            hits = [
+                any(x < left < x + w and y < top < y + h for x, y, w, h in rectangles)
+                for left, top in (peak, (width / 2, height / 2))
+            ]
+            large = any(w * h >= 0.05 * width * height for _, _, w, h in rectangles)
+            found.append((category, *hits, large))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("rest_val", [False, True])
+def test_pointing_on_categories_equals_a_twin(checkpoint, toy_root, capsys, rest_val):
+    root = toy_root / "toy"
+    options = ["--dataset", "coco", "--prompt", "one {name}", *(["-rv"] if rest_val else [])]
+    results = run(pointing_game, checkpoint, root, *options)
+    model, word_vectors = load_model(checkpoint), find_word_vectors("", DataPaths(root))
+    val = {image.image_id for image in read_captions(DataPaths(root), ("val",))}
+    twin = twin_of_categories(model, word_vectors, root, val if rest_val else None)
+    categories, hits, centre, large = twin.T
+    assert results["regions"] == len(twin) > 10
+    assert results["regions@5%"] == large.sum()
+    assert results["pointing_game"] == pytest.approx(100 * hits.mean())
+    assert results["centre_baseline"] == pytest.approx(100 * centre.mean())
+    assert results["pointing_game@5%"] == pytest.approx(100 * hits[large == 1].mean())
+    shares = [hits[categories == category].mean() for category in set(categories)]
+    assert results["pointing_game@categories"] == pytest.approx(100 * np.mean(shares))
+    assert "mean of the categories" in capsys.readouterr().out
+
+
+def test_a_hit_in_any_box_of_a_category_counts():
+    image = RegionImage(
+        1, None, (100, 100), (7, 9), ("a cat", "a dog"),
+        boxes=torch.tensor([[0.0, 0, 30, 30], [40, 40, 30, 30], [70, 70, 20, 20]]),
+        phrase_of_box=torch.tensor([0, 0, 1]),
+    )  # fmt: skip
+    heat = torch.zeros(2, 10, 10)
+    heat[0, 5, 5] = heat[1, 5, 5] = 1  # its centre is at (55, 55)
+    assert score_regions(image, heat).tolist() == [[True, True, True], [False, False, False]]
+
+
+def test_all_images_are_not_those_of_coco(checkpoint, toy_root):
+    with pytest.raises(ValueError, match="--all-images is for Visual Genome"):
+        run(pointing_game, checkpoint, toy_root / "toy", "--dataset", "coco", "--all-images")
 
 
 def test_rest_val_asks_for_karpathys_val_images(checkpoint, toy_root):
