@@ -33,20 +33,16 @@ ROWS = {
         "default": "",
         "published recipe": PUBLISHED,
         "no warm-up": "--warmup-epochs 0",
-        "warm-up on all negatives": "--warmup-loss all",
         "softmax throughout": "--warmup-epochs 4",
         "weldon pooling, k = 15": "--image-pooling weldon --pool-k 15",
         "1 caption of an image at a time": "--captions-per-image 1",
-        "no word dropout": "--word-dropout 0",
-        "no location dropout": "--location-dropout 0",
-        "dropout as published": "--image-dropout 0.5 --text-dropout 0.25",
+        "no words or locations dropped": "--word-dropout 0 --location-dropout 0",
         "images of 224 pixels, k = 5": "--input-size 224 --image-size 224 --pool-k 5",
     },
     "toy": {
         "default": "",
         "published recipe": PUBLISHED,
         "no warm-up": "--warmup-epochs 0",
-        "softmax throughout": "--warmup-epochs 2",
     },
 }
 
