@@ -62,27 +62,31 @@ def measure(preset: str, name: str, seed: int, args: argparse.Namespace) -> dict
     training, pointing = commands(preset, args)
     label = f"{preset}-{''.join(c if c.isalnum() else '-' for c in name)}-{seed}"
     folder, environment = args.runs / label, os.environ | {"OMP_NUM_THREADS": "1"}
+    if (folder / "result.json").exists():  # of a benchmark that was stopped
+        return json.loads((folder / "result.json").read_text())
     options = [*ROWS[preset][name].split(), "--seed", str(seed), "--resume", "--workers", "0"]
 
     def script(*command: str) -> None:
         subprocess.run([sys.executable, *command], env=environment, check=True, capture_output=True)
 
     start = time.monotonic()
-    script("train.py", "--preset", preset, "-n", label, "--runs", str(args.runs),
-           *training, *options)  # fmt: skip
+    where = ["--preset", preset, "-n", label, "--runs", str(args.runs)]
+    script("train.py", *where, *training, *options)
     seconds = time.monotonic() - start
     game = folder / "pointing.json"
     script("pointing_game.py", "-p", str(folder / "last.pt"), *pointing, "--json", str(game))
     last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
     hits = json.loads(game.read_text())
     print(f"{label}: rsum {last['rsum']:.1f}, {seconds:.0f} s", flush=True)
-    return {
+    result = {
         "rsum": last["rsum"],
         "R@10": last["t2i/R@10"],
         "pointing": hits["pointing_game"],
         "centre": hits["centre_baseline"],
         "seconds": seconds,
     }
+    (folder / "result.json").write_text(json.dumps(result))
+    return result
 
 
 def table(preset: str, results: dict[str, list[dict[str, float]]]) -> str:
