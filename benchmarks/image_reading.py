@@ -53,14 +53,8 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
 
     @torch.inference_mode()
     def work():
-        batches = iter(
-            image_loader(
-                photographs,
-                evaluation_transform(size, ModelConfig().image_statistics),
-                BATCH,
-                workers,
-            )
-        )
+        transform = evaluation_transform(size, ModelConfig().image_statistics)
+        batches = iter(image_loader(photographs, transform, BATCH, workers))
         next(batches)  # its wait is that for the workers to start
         waited, start = 0.0, time.perf_counter()
         for _ in range(len(photographs) // BATCH - 1):

@@ -69,7 +69,10 @@ def read_caption_file(captions: str, images: str, splits: Collection[str]) -> li
     found = [image for split in everything for image in everything[split] if split in splits]
     if not found:
         counts = ", ".join(f"{split} ({len(members)})" for split, members in everything.items())
-        raise ValueError(f"{captions} has no image in {' or '.join(splits)}; it has {counts}")
+        raise ValueError(
+            f"{captions} has no image in {' or '.join(splits)}; it has {counts}. A column split "
+            "assigns them"
+        )
     return found
 
 
@@ -136,7 +139,7 @@ def _jsonl_rows(file: Path) -> Iterator[Row]:
                 continue
             if isinstance(values, dict):
                 names = names or _columns(list(values), file)
-                yield _row(place, values, names)
+                yield _row(place, values, names | _split_column(values))
             elif values is not None:
                 yield Row(place, "", "")
 
@@ -157,7 +160,12 @@ def _columns(present: list[str], file: Path) -> dict[str, str]:
                 f"one of {', '.join(accepted)} is needed"
             )
         found[what] = names[0]
-    return found | ({"split": lower["split"]} if "split" in lower else {})
+    return found | _split_column(present)
+
+
+def _split_column(present: Iterable[str]) -> dict[str, str]:
+    names = (name for name in present if name and name.strip().lower() == "split")
+    return {"split": name} if (name := next(names, "")) else {}
 
 
 def _row(place: str, values: dict[str, Any], names: dict[str, str]) -> Row:
@@ -244,7 +252,10 @@ def _problem(row: Row, path: Path | None, split: str | None) -> str:
 def _existing(folder: Path, name: str) -> Path | None:
     """Find an image whose name may be written in another form of Unicode than its file's."""
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    return next((folder / form for form in forms if form and (folder / form).is_file()), None)
+    try:
+        return next((folder / form for form in forms if form and (folder / form).is_file()), None)
+    except OSError:  # no file can be called so, such as a whole caption
+        return None
 
 
 def _digest(name: str) -> bytes:

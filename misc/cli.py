@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from misc.config import TOY_IMAGE_SIZE, default_data_root
+from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
 from misc.files import replacing
 from misc.memory import keep_freed_memory
 
@@ -110,19 +110,9 @@ def caption_options() -> argparse.ArgumentParser:
     """Parent parser of the scripts that evaluate on captions of one's own."""
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("captions of your own, for --dataset captions")
-    group.add_argument(
-        "--captions",
-        default="",
-        metavar="FILE",
-        help=".jsonl, .csv or .tsv with an image and a caption column, COCO's captions or "
-        "Karpathy's splits as .json, or 'folder' for .txt files beside the images",
-    )
-    group.add_argument(
-        "--images",
-        default="",
-        metavar="DIR",
-        help="folder of their images; default: that of the file",
-    )
+    for field in dataclasses.fields(TrainConfig):  # the very options of train.py
+        if field.name in ("captions", "images"):
+            group.add_argument(f"--{field.name}", default="", help=field.metadata["help"])
     return parser
 
 

@@ -307,6 +307,11 @@ def check_settings(config: TrainConfig) -> None:
         if getattr(config, name) not in possible:
             option, value = name.replace("_", "-"), getattr(config, name)
             raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
+    if config.cache_features and not config.thaw_epoch:
+        raise ValueError(
+            "--cache-features: the network trains from the first epoch, so its maps change; "
+            "--finetune-epoch freezes it until then"
+        )
     if config.chunk_size < 0:
         raise ValueError(f"--chunk-size {config.chunk_size}: it must not be below 0")
     positive = "epochs batch_size captions_per_image learning_rate crop_size image_size"

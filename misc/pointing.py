@@ -137,9 +137,9 @@ def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
         empty = (extent <= 0).any(dim=1)
         outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
         blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
-        for ids, chosen in zip(found.values(), (blank, empty, outside), strict=True):
-            phrases = chosen if len(chosen) == len(image.phrases) else any_of_phrase(image, chosen)
-            ids += torch.tensor(image.region_ids)[phrases].tolist()
+        unusual = blank, any_of_phrase(image, empty), any_of_phrase(image, outside)
+        for ids, chosen in zip(found.values(), unusual, strict=True):
+            ids += torch.tensor(image.region_ids)[chosen].tolist()
     return found
 
 

@@ -146,8 +146,9 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
-    dataset.features = None
-    if config.cache_features and progress.epoch < config.thaw_epoch:
+    if progress.epoch >= config.thaw_epoch:
+        dataset.features = None
+    elif config.cache_features and dataset.features is None:
         paths = [image.path for image in dataset.images]
         caches = run.folder.parent / "features"
         dataset.features = cached_features(run.model, paths, caches, workers)

@@ -104,6 +104,21 @@ def test_all_formats_say_the_same(photos, tmp_path):
     assert captions_of("folder", photos) == expected
 
 
+def test_a_split_may_be_missing_in_some_objects_and_no_file_can_be_called_like_a_caption(
+    photos, tmp_path, caplog
+):
+    rows = [
+        {"image": "0.png", "caption": "a dog"},
+        {"image": "1.png", "caption": "a cow", "split": "test"},
+        {"image": "two cats " * 40, "caption": "2.png"},
+    ]
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert set(captions_of(file, photos, "test")) >= {"1.png"}
+    assert set(captions_of(file, photos)) == {"0.png", "1.png"}
+    assert "line 3: there is no image 'two cats" in caplog.text
+
+
 def write_all(photos, file):
     names = sorted(path.name for path in photos.glob("*.png"))
     file.write_text("image,caption\n" + "".join(f"{name},a dog\n" for name in names))

@@ -8,6 +8,7 @@ from PIL import Image
 
 import train
 from misc.annotations import read_captions
+from misc.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.dataset import PairDataset, data_paths, find_word_vectors
 from misc.feature_cache import cached_features
@@ -96,6 +97,24 @@ def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog)
     assert logs[0] == logs[1]
     assert json.loads(logs[0].splitlines()[1])["loss"] < json.loads(logs[0].splitlines()[0])["loss"]
     assert caplog.text.count("features of 24 images") == 1
+
+
+def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):
+    options = (
+        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
+        f" --workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features -n run"
+        f" --data-root {toy_root} --runs {tmp_path}"
+    ).split()
+
+    def first_weight(*more):
+        train.main(train.get_parser().parse_args([*options, *more]))
+        state = read_checkpoint(tmp_path / "run" / "last.pt").state_dict
+        return state["image_encoder.trunk.0.weight"]
+
+    with pytest.raises(ValueError, match="--finetune-epoch freezes it"):
+        first_weight("--epochs", "1")
+    frozen = first_weight("--epochs", "1", "--finetune-epoch", "1")
+    assert not torch.equal(frozen, first_weight("--epochs", "2", "--resume"))
 
 
 def pair_dataset(toy_root, **settings):

@@ -16,7 +16,7 @@ from misc.annotations import RegionImage, read_captions, read_instances
 from misc.checkpoint import load_model, save_checkpoint
 from misc.config import DataPaths
 from misc.dataset import data_paths, find_word_vectors
-from misc.pointing import score_regions
+from misc.pointing import score_regions, unusual_regions
 from misc.segmentation import score_pairs
 from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
@@ -220,6 +220,14 @@ def test_a_hit_in_any_box_of_a_category_counts():
     heat = torch.zeros(2, 10, 10)
     heat[0, 5, 5] = heat[1, 5, 5] = 1  # its centre is at (55, 55)
     assert score_regions(image, heat).tolist() == [[True, True, True], [False, False, False]]
+
+
+def test_an_empty_box_is_told_under_the_id_of_its_own_phrase():
+    image = RegionImage(
+        1, None, (100, 100), (7, 9), ("a cat", "a dog"),
+        boxes=torch.tensor([[0.0, 0, 0, 30], [40, 40, 30, 30]]), phrase_of_box=torch.tensor([1, 0]),
+    )  # fmt: skip
+    assert unusual_regions([image])["empty_boxes"] == [9]
 
 
 def test_all_images_are_not_those_of_coco(checkpoint, toy_root):
