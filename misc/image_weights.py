@@ -13,7 +13,7 @@ from misc.distributed import main_first
 from misc.hub import HUB_ERRORS
 from misc.published import TRUNK_CHILDREN, is_image_weights, load_image_weights
 from misc.tensor_files import check_tensors, load_strictly, read_torch_file
-from models.backbones import TimmTrunk, build_trunk, image_statistics
+from models.backbones import TIMM, TimmTrunk, build_trunk, image_statistics
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -56,9 +56,10 @@ def _load_imagenet(model: JointEmbedding) -> None:
         with main_first():  # one download
             trunk = build_trunk(backbone, model.config.stages, pretrained=True)
     except HUB_ERRORS as error:
+        remedy = f"put the file into {torch.hub.get_dir()}/checkpoints by hand, or "
         raise OSError(
-            f"the ImageNet weights of {backbone} cannot be downloaded ({error}); put the file into "
-            f"{torch.hub.get_dir()}/checkpoints by hand, or see --image-weights"
+            f"the ImageNet weights of {backbone} cannot be downloaded ({error}); "
+            f"{'' if backbone.startswith(TIMM) else remedy}see --image-weights, which takes a file"
         ) from error
     model.image_encoder.trunk.load_state_dict(trunk.state_dict())
 
