@@ -40,6 +40,7 @@ def accelerate(
         unfolded = copy.deepcopy(model.image_encoder.trunk)
         fast.image_encoder.trunk = unfolded.eval().requires_grad_(False)
     fast.image_encoder.to(dtype=getattr(torch, precision), memory_format=torch.channels_last)
+    fast.image_encoder.pool.float()  # its weights, if it has learned any
     for layer in fast.text_encoder.sru.rnn_lst:  # its small recurrence stays in float32
         layer.weight = nn.Parameter(layer.weight.to(getattr(torch, precision)), requires_grad=False)
     if compile:

@@ -28,8 +28,8 @@ from models.joint_embedding import FORMAT, JointEmbedding
 
 # Settings that older checkpoints do not have.
 LATER = {
-    "image_pooling", "location_dropout", "input_size", "localization_size", "image_mean",
-    "image_deviation",
+    "image_pooling", "text_pooling", "location_dropout", "input_size", "localization_size",
+    "image_mean", "image_deviation",
 }  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -224,7 +224,11 @@ def info(args: argparse.Namespace) -> dict[str, Any]:
     for name, tensor in checkpoint.state_dict.items():
         part = ".".join(name.split(".")[:2])
         parts[part] = parts.get(part, 0) + tensor.numel()
-    training = {key: checkpoint.training[key] for key in checkpoint.training if key != "optimizer"}
+    training = {
+        key: checkpoint.training[key]
+        for key in checkpoint.training
+        if key not in ("optimizer", "trained")
+    }
     description = {
         "file": str(args.file),
         "config": dataclasses.asdict(checkpoint.config),

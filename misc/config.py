@@ -105,6 +105,14 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(progress - 0.2, 0.8) / 0.8))
 
 
+def cosine(progress: float) -> float:
+    """Share of the highest rate: down along a cosine from the start."""
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+CYCLES = {"one-cycle": one_cycle, "cosine": cosine}
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """How the model is trained. The defaults are the recipe of the published code.
@@ -148,14 +156,31 @@ class TrainConfig:
     max_batches: int = setting(0, "if positive: train on so many batches an epoch, for a trial")
     learning_rate: float = setting(1e-3, "highest rate", "-lr", "--learning_rate")
     learning_rate_decrease: float = setting(
-        0.5, "factor on the rate at each of epochs 3 to 7", "-lrd", "--learning_rate_decrease"
+        0.5,
+        "factor on the rate at each epoch from --first-decrease to --last-decrease",
+        "-lrd",
+        "--learning_rate_decrease",
     )
+    first_decrease: int = setting(3, "first epoch at which the rate decreases")
+    last_decrease: int = setting(7, "last of them; a single step if it is the first, too")
     cycle_epochs: int = setting(
-        0, "if positive: one cycle (warm-up, then cosine) over so many epochs, instead of steps"
+        0, "if positive: the rate follows --cycle over so many epochs, instead of steps"
     )
+    cycle: str = setting(
+        "one-cycle",
+        "one-cycle (up over the first fifth, then down along a cosine; Smith and Topin, 2018) or "
+        "cosine (down along it from the first step; Loshchilov and Hutter, 2017)",
+    )
+    trunk_rate: float = setting(1.0, "factor on the rate for the ResNet or timm's network")
+    text_rate: float = setting(1.0, "factor on the rate for the text path")
     weight_decay: float = setting(0.0, "decoupled weight decay (AdamW); 0 is plain Adam")
     clip_norm: float = setting(
         0.0, "if positive: longest gradient; longer ones are scaled down (Pascanu et al., 2013)"
+    )
+    ema: float = setting(
+        0.0,
+        "if positive: validate, and keep as best.pt, an exponential moving average of the weights "
+        "with this decay, such as 0.999; smaller in the first steps (Polyak and Juditsky, 1992)",
     )
 
     margin: float = setting(0.2, "margin of the triplet loss")
@@ -184,6 +209,11 @@ class TrainConfig:
         "keep the maps of the frozen trunk on disk, of whole images at --input-size and of their "
         "mirror images (float16, beside the runs), instead of computing them in each epoch",
     )
+    caption_crops: float = setting(
+        0.0,
+        "share of the captions that training cuts to a run of their words, of any place and "
+        "length, as images are cropped: phrases are short, captions are not",
+    )
     word_dropout: float = setting(
         0.0, "share of a caption's words left out at random in training (VSE-infinity has 0.2)"
     )
@@ -210,11 +240,13 @@ class TrainConfig:
         return max(self.image_from, self.finetune_epoch)
 
     def rate(self, epoch: float) -> float:
-        """Learning rate at an epoch; fractions count in the one-cycle schedule only."""
+        """Learning rate at an epoch; fractions count in cycles only."""
         if self.cycle_epochs:
-            return self.learning_rate * one_cycle(epoch / self.cycle_epochs)
-        halvings = min(max(int(epoch) - 2, 0), 5)
-        return self.learning_rate * self.learning_rate_decrease**halvings
+            return self.learning_rate * CYCLES[self.cycle](epoch / self.cycle_epochs)
+        last = min(int(epoch), self.last_decrease)
+        return self.learning_rate * self.learning_rate_decrease ** max(
+            0, last - self.first_decrease + 1
+        )
 
 
 PRESETS = {
@@ -301,26 +333,35 @@ def check_settings(config: TrainConfig) -> None:
         "dataset": DATASETS,
         "batch_norm": ("frozen", "train"),
         "warmup_loss": ("softmax", "all"),
+        "cycle": tuple(CYCLES),
         "precision": PRECISIONS,
     }
     for name, possible in choices.items():
-        if getattr(config, name) not in possible:
-            option, value = name.replace("_", "-"), getattr(config, name)
-            raise ValueError(f"--{option} {value}: it is one of {', '.join(possible)}")
+        fits = getattr(config, name) in possible
+        _refuse_unless(fits, config, name, f"it is one of {', '.join(possible)}")
+    above_0 = "epochs batch_size captions_per_image learning_rate crop_size image_size"
+    for name in above_0.split():
+        _refuse_unless(getattr(config, name) > 0, config, name, "it must be above 0")
+    for name in ("chunk_size", "clip_norm", "trunk_rate", "text_rate"):
+        _refuse_unless(getattr(config, name) >= 0, config, name, "it must not be below 0")
+    for name in ("ema", "word_dropout"):  # an average that keeps all, captions that lose all words
+        _refuse_unless(0 <= getattr(config, name) < 1, config, name, "it must be from 0 to below 1")
+    _refuse_unless(
+        0 <= config.caption_crops <= 1, config, "caption_crops", "it must be from 0 to 1"
+    )
     if config.cache_features and not config.thaw_epoch:
         raise ValueError(
             "--cache-features: the network trains from the first epoch, so its maps change; "
             "--finetune-epoch freezes it until then"
         )
-    if config.chunk_size < 0:
-        raise ValueError(f"--chunk-size {config.chunk_size}: it must not be below 0")
-    positive = "epochs batch_size captions_per_image learning_rate crop_size image_size"
-    for name in positive.split():
-        if getattr(config, name) <= 0:
-            option, value = name.replace("_", "-"), getattr(config, name)
-            raise ValueError(f"--{option} {value}: it must be above 0")
     if config.cycle_epochs and config.epochs > config.cycle_epochs:
         raise ValueError(
             f"--epochs {config.epochs}: the rate's cycle ends after {config.cycle_epochs} epochs; "
             "set --cycle-epochs too"
         )
+
+
+def _refuse_unless(fits: bool, config: TrainConfig, name: str, wanted: str) -> None:
+    if not fits:
+        option, value = name.replace("_", "-"), getattr(config, name)
+        raise ValueError(f"--{option} {value}: {wanted}")

@@ -203,7 +203,7 @@ class PairDataset(Dataset):
         images: with their captions.
         transform: augments an image and normalises it.
         word_vectors: of the captions.
-        config: its seed, flip, word dropout and captions per image count here.
+        config: its seed, flip, caption crops, word dropout and captions per image count here.
     """
 
     def __init__(
@@ -218,6 +218,7 @@ class PairDataset(Dataset):
         self.word_vectors = word_vectors
         self.seed = config.seed
         self.flip = config.flip
+        self.caption_crops = config.caption_crops
         self.word_dropout = config.word_dropout
         self.captions_per_image = config.captions_per_image
         self.features: Features | None = None  # taken instead of images, while there are any
@@ -241,7 +242,7 @@ class PairDataset(Dataset):
                 rows = self.word_vectors.rows(entry.captions[caption_index])
             except ValueError as error:
                 return Failure(index, str(entry.path), str(error))
-            vectors = self._drop_words(self.word_vectors.vectors(rows))
+            vectors = self._shorten(self.word_vectors.vectors(rows))
         return tensor, vectors, entry.image_id
 
     def _picture(self, image_index: int) -> Tensor:
@@ -250,8 +251,12 @@ class PairDataset(Dataset):
             return self.transform(load_image(self.images[image_index].path))
         return self.features.load(image_index, self.flip and bool(torch.rand(()) < 0.5))
 
-    def _drop_words(self, vectors: Tensor) -> Tensor:
-        """Leave words (T, W) out at random, but not all of them."""
+    def _shorten(self, vectors: Tensor) -> Tensor:
+        """Take a run of the words (T, W) at random, or all; leave some out, but not all."""
+        if self.caption_crops and torch.rand(()) < self.caption_crops:
+            length = int(torch.randint(1, len(vectors) + 1, ()))
+            start = int(torch.randint(len(vectors) - length + 1, ()))
+            vectors = vectors[start : start + length]
         kept = torch.rand(len(vectors)) >= self.word_dropout
         return vectors[kept] if kept.any() else vectors
 

@@ -13,6 +13,7 @@ from misc.files import replacing
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
+from models.text_encoder import TextEncoder
 
 OPSET = 20
 
@@ -46,20 +47,20 @@ class OnnxTextEncoder(nn.Module):
     """Embeds texts; its recurrence becomes ONNX's ``Scan``, over any number of steps.
 
     Args:
-        layers: the SRU's, of which only the parameters are used.
+        encoder: of whose SRU layers only the parameters are used.
     """
 
-    def __init__(self, layers: nn.ModuleList) -> None:
+    def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
-        self.layers = layers
+        self.layers = encoder.sru.rnn_lst
+        self.pool = encoder.pool
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Embed word vectors (B, T, W), valid up to lengths (B,), as unit rows (B, D)."""
         states = vectors.transpose(0, 1)  # (T, B, W)
         for layer in self.layers:
             states = scanned_states(layer, states)
-        last = (lengths - 1)[None, :, None].expand(1, -1, states.shape[2])
-        return F.normalize(states.gather(0, last)[0], dim=1)
+        return F.normalize(self.pool(states.permute(1, 2, 0), lengths), dim=1)
 
 
 def scanned_states(layer: SRUCell, inputs: Tensor) -> Tensor:
@@ -122,8 +123,13 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
 
     Returns:
         The files.
+
+    Raises:
+        ValueError: if ONNX has nothing for the model's pooling.
     """
     encoder, config = model.image_encoder, model.config
+    if "gpo" in (config.image_pooling, config.text_pooling):
+        raise ValueError("ONNX files hold no GRU of any length, so no model of gpo pooling")
     # Sizes of examples are above 1 and unequal, so that none is taken for a constant.
     height, width = (encoder.stride * (encoder.pool.k_max + more) for more in (1, 2))
     images = {
@@ -133,10 +139,9 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
         "vectors": (torch.zeros(2, 3, config.word_dim), {0: "batch", 1: "steps"}),
         "lengths": (torch.tensor([3, 2]), {0: "batch"}),
     }
-    layers = model.text_encoder.sru.rnn_lst
     parts = {
         "image_encoder": (OnnxImageEncoder(encoder), images, "embeddings"),
-        "text_encoder": (OnnxTextEncoder(layers), texts, "embeddings"),
+        "text_encoder": (OnnxTextEncoder(model.text_encoder), texts, "embeddings"),
         "activation_maps": (OnnxActivationMaps(encoder), images, "maps"),
     }
     for name, (module, inputs, output) in parts.items():

@@ -7,8 +7,11 @@ import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from misc.annotations import CaptionedImage, read_captions
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
@@ -56,18 +59,25 @@ class Run:
     folder: Path
     config: TrainConfig
     model: JointEmbedding
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer  # of three groups: trunk, rest of the image path, text path
     progress: Progress
     save_every: float = math.inf  # seconds between two checkpoints within an epoch
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
+    average: AveragedModel | None = None  # moving average of the model, if there is to be one
+
+    @property
+    def measured(self) -> JointEmbedding:
+        """The model that is validated and used: the average, if there is one."""
+        return self.model if self.average is None else self.average.module
 
     def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the next step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        """Set the learning rate of the next step, by the factor of each part."""
+        factors = self.config.trunk_rate, 1.0, self.config.text_rate
+        for group, factor in zip(self.optimizer.param_groups, factors, strict=True):
+            group["lr"] = rate * factor
 
     def save(self, name: str) -> None:
-        """Write a whole checkpoint into the run's folder."""
+        """Write a whole checkpoint into the run's folder; its model is the one to measure."""
         if not is_main():
             return
         training = {
@@ -75,7 +85,10 @@ class Run:
             "progress": dataclasses.asdict(self.progress),
             "optimizer": self.optimizer.state_dict(),
         }
-        save_checkpoint(self.folder / name, self.model, training)
+        if self.average is not None:
+            steps = int(self.average.n_averaged)
+            training["trained"] = {"weights": self.model.state_dict(), "averaged_steps": steps}
+        save_checkpoint(self.folder / name, self.measured, training)
         self.saved_at = time.monotonic()
 
     def save_if_due(self) -> None:
@@ -106,6 +119,38 @@ def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
     return model
 
 
+def new_optimizer(model: JointEmbedding, config: TrainConfig) -> torch.optim.Optimizer:
+    """Make the optimizer, with a group for each part that may have a rate of its own."""
+    trunk = list(model.image_encoder.trunk.parameters())
+    rest = list(model.image_encoder.parameters())[len(trunk) :]
+    groups = [{"params": part} for part in (trunk, rest, list(model.text_encoder.parameters()))]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Restore an optimizer; older runs have all parameters, in the same order, in one group."""
+    if len(saved["param_groups"]) == 1:
+        (group,) = saved["param_groups"]
+        own = optimizer.state_dict()["param_groups"]
+        saved = {**saved, "param_groups": [{**group, "params": part["params"]} for part in own]}
+    optimizer.load_state_dict(saved)
+
+
+def moving_average(model: JointEmbedding, decay: float) -> AveragedModel:
+    """Make the exponential moving average of a model's weights.
+
+    After n steps the decay is (1 + n) / (10 + n) at most, so that a short training is not averaged
+    with its random start.
+    """
+
+    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
+        steps = int(steps)
+        kept = min(decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(averages, weights, 1 - kept)
+
+    return AveragedModel(model, multi_avg_fn=update)
+
+
 def start_or_resume(
     folder: Path,
     model_config: ModelConfig,
@@ -128,13 +173,19 @@ def start_or_resume(
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay, fused=True)
+    optimizer = new_optimizer(model, config)
+    average = moving_average(model, config.ema) if config.ema else None
     if checkpoint:
-        optimizer.load_state_dict(checkpoint.training["optimizer"])
+        load_optimizer(optimizer, checkpoint.training["optimizer"])
+        if "trained" in checkpoint.training:  # then the checkpoint's model was the average
+            trained = checkpoint.training["trained"]
+            model.load_state_dict(trained["weights"])
+            if average is not None:
+                average.n_averaged.fill_(trained["averaged_steps"])
         logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
     if is_main():
         _prepare_folder(folder, model_config, config)
-    return Run(folder, config, model, optimizer, progress, save_every)
+    return Run(folder, config, model, optimizer, progress, save_every, average=average)
 
 
 def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig) -> None:

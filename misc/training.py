@@ -91,6 +91,8 @@ def train_step(
     if config.clip_norm:
         nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
     run.optimizer.step()
+    if run.average is not None:
+        run.average.update_parameters(run.model)
     return loss, int(pairs)
 
 
@@ -182,6 +184,7 @@ def train_epoch(
             if stop.agree():
                 break
     broadcast_buffers(run.model)
+    broadcast_buffers(run.measured)
     return progress.drawn == total
 
 
@@ -208,7 +211,7 @@ def validate(
         workers: processes that read images.
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
-    model = accelerate(run.model, run.config.precision)
+    model = accelerate(run.measured, run.config.precision)
     size, batch_size = run.config.image_size, run.config.batch_size
     embeddings = encode_pairs(model, images, word_vectors, size, batch_size, workers=workers)
     if writer is not None:
@@ -231,7 +234,7 @@ def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter | No
     record = {
         "epoch": progress.epoch,
         "loss": progress.loss / progress.pairs,
-        "learning_rate": run.optimizer.param_groups[0]["lr"],
+        "learning_rate": run.optimizer.param_groups[1]["lr"],
         **metrics,
     }
     if writer is not None:

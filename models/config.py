@@ -30,8 +30,13 @@ class ModelConfig:
     text_dropout: float = setting(0.25, "dropout in the SRU layers")
     image_pooling: str = setting(
         "weldon",
-        "of the activation maps: weldon (highest and lowest locations, as published) or max (the "
-        "highest alone)",
+        "of the activation maps: weldon (highest and lowest locations, as published), max (the "
+        "highest alone) or gpo (all, by weights that are learned; VSE-infinity, 2021)",
+    )
+    text_pooling: str = setting(
+        "last",
+        "of the states at the words: last (the state at the last word, as published), max (the "
+        "highest of each component) or gpo (all, by weights that are learned)",
     )
     location_dropout: float = setting(
         0.0, "share of the locations left out at random in training (VSE-infinity, 2021, has 0.2)"

@@ -8,9 +8,21 @@ from torch import Tensor, nn
 
 from models.backbones import build_trunk
 from models.config import ModelConfig
+from models.pooling import IMAGE_POOLINGS, GeneralizedPool
 from models.weldon import WeldonPool2d
 
-POOLINGS = ("weldon", "max")
+
+def image_pool(name: str, k: int) -> nn.Module:
+    """Make the pooling of activation maps, of ``k`` locations where there is a choice.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name not in IMAGE_POOLINGS:
+        raise ValueError(f"no pooling {name!r}; there are {', '.join(IMAGE_POOLINGS)}")
+    if name == "gpo":
+        return GeneralizedPool()
+    return WeldonPool2d(k, 0 if name == "max" else None)
 
 
 class ImageEncoder(nn.Module):
@@ -25,16 +37,12 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if config.image_pooling not in POOLINGS:
-            raise ValueError(
-                f"no pooling {config.image_pooling!r}; there are {', '.join(POOLINGS)}"
-            )
         self.trunk = build_trunk(config.backbone, config.stages)
         self.stride = self.trunk.stride
         self.channels = self.trunk.channels
         self.location_dropout = config.location_dropout
         self.convolution = nn.Conv2d(self.channels, config.embedding_dim, kernel_size=1)
-        self.pool = WeldonPool2d(config.pool_k, 0 if config.image_pooling == "max" else None)
+        self.pool = image_pool(config.image_pooling, config.pool_k)
         self.dropout = nn.Dropout(config.image_dropout)
         self.projection = nn.Linear(config.embedding_dim, config.embedding_dim)
 

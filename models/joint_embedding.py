@@ -40,7 +40,11 @@ class JointEmbedding(
         self.about = about or {}
         self.image_encoder = ImageEncoder(config)
         self.text_encoder = TextEncoder(
-            config.word_dim, config.embedding_dim, config.sru_layers, config.text_dropout
+            config.word_dim,
+            config.embedding_dim,
+            config.sru_layers,
+            config.text_dropout,
+            config.text_pooling,
         )
 
     def encode_image(self, images: Tensor) -> Tensor:

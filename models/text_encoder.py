@@ -1,9 +1,9 @@
-"""The text path: frozen word vectors -> SRU layers -> state at the last word -> unit vector."""
+"""The text path: frozen word vectors -> SRU layers -> pooling -> unit vector."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.pooling import text_pool
 from models.sru import SRU
 
 
@@ -15,10 +15,17 @@ class TextEncoder(nn.Module):
         embedding_dim: D, the dimension of the joint space and of the hidden states.
         layers: how many SRU layers are stacked.
         dropout: probability of the SRU's input and highway masks.
+        pooling: of the states; "last", the state at the last word, as published, "max" or "gpo".
+
+    Raises:
+        ValueError: for a pooling that does not exist.
     """
 
-    def __init__(self, word_dim: int, embedding_dim: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self, word_dim: int, embedding_dim: int, layers: int, dropout: float, pooling: str = "last"
+    ) -> None:
         super().__init__()
+        self.pool = text_pool(pooling)
         self.sru = SRU(word_dim, embedding_dim, layers, dropout=dropout, rnn_dropout=dropout)
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
@@ -31,5 +38,4 @@ class TextEncoder(nn.Module):
         if empty:
             raise ValueError(f"a text needs at least one word; there is none in rows {empty}")
         states = self.sru(vectors, lengths)  # (B, T, D)
-        rows = torch.arange(len(states), device=states.device)
-        return F.normalize(states[rows, lengths.to(states.device) - 1], dim=1)
+        return F.normalize(self.pool(states.transpose(1, 2), lengths), dim=1)

@@ -1,0 +1,130 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from misc.checkpoint import read_checkpoint
+from misc.config import TrainConfig
+from misc.dataset import PairDataset
+from misc.runs import Progress, Run, load_optimizer, moving_average, new_optimizer
+from models.joint_embedding import JointEmbedding, ModelConfig
+from tests.test_train import assert_same, run_train
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return JointEmbedding(
+        ModelConfig(backbone="resnet18", stages=1, embedding_dim=4, pool_k=2, word_dim=5)
+    )
+
+
+def test_each_part_has_its_factor_on_the_rate(model, tmp_path):
+    config = TrainConfig(trunk_rate=0.1, text_rate=2.0)
+    run = Run(tmp_path, config, model, new_optimizer(model, config), Progress())
+    run.set_rate(0.5)
+    rates = {
+        parameter: group["lr"]
+        for group in run.optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert len(rates) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        factor = 0.1 if "trunk" in name else 2.0 if "text" in name else 1.0
+        assert rates[parameter] == pytest.approx(0.5 * factor), name
+
+
+def test_an_optimizer_of_a_single_group_is_restored_parameter_by_parameter(model):
+    single = torch.optim.AdamW(model.parameters(), weight_decay=0.3, fused=True)
+    for number, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.full_like(parameter, float(number))
+    single.step()
+    optimizer = new_optimizer(model, TrainConfig())
+    load_optimizer(optimizer, single.state_dict())
+    assert len(optimizer.param_groups) == 3
+    for parameter in model.parameters():
+        for key, value in single.state[parameter].items():
+            assert torch.equal(optimizer.state[parameter][key], value)
+
+
+def test_the_average_is_the_recursion_with_a_decay_that_grows(model):
+    average, twin = moving_average(model, 0.5), None
+    for step in range(8):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(float(step**2))
+        decay = min(0.5, (1 + step) / (10 + step))
+        twin = 0.0 if twin is None else decay * twin + (1 - decay) * step**2
+        average.update_parameters(model)
+        for parameter in average.module.parameters():
+            torch.testing.assert_close(parameter, torch.full_like(parameter, twin))
+    assert 0 < twin < 49
+
+
+def test_the_average_is_the_model_of_a_checkpoint_and_trains_nothing(toy_root, tmp_path):
+    run_train(toy_root, tmp_path, "-n averaged --epochs 1 --ema 0.9")
+    run_train(toy_root, tmp_path, "-n plain --epochs 1")
+    averaged, plain = (read_checkpoint(tmp_path / n / "last.pt") for n in ("averaged", "plain"))
+    assert_same(averaged.training["trained"]["weights"], plain.state_dict)
+    assert "trained" not in plain.training
+    name = "image_encoder.convolution.weight"
+    assert not torch.equal(averaged.state_dict[name], plain.state_dict[name])
+    both = (json.loads((tmp_path / n / "log.jsonl").read_text()) for n in ("averaged", "plain"))
+    assert len({record["rsum"] for record in both}) == 2
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
+    options = "--ema 0.9 --clip-norm 0.5 --trunk-rate 0.1 --text-rate 0.5 --text-pooling gpo"
+    options += " --cycle cosine --cycle-epochs 4 --caption-crops 0.5 --image-pooling gpo"
+    run_train(toy_root, tmp_path, f"-n whole --epochs 2 {options}")
+    run_train(toy_root, tmp_path, f"-n parts --epochs 1 {options}")
+    run_train(toy_root, tmp_path, "-n parts --epochs 2 --resume")
+    whole, parts = (read_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    assert_same(whole.state_dict, parts.state_dict)
+    assert_same(whole.training["trained"]["weights"], parts.training["trained"]["weights"])
+    steps = [checkpoint.training["trained"]["averaged_steps"] for checkpoint in (whole, parts)]
+    assert steps[0] == steps[1] > 0
+    assert whole.training["progress"] == parts.training["progress"]
+
+
+def test_the_rate_falls_along_a_cosine_or_by_a_step():
+    cosine = TrainConfig(learning_rate=2.0, cycle="cosine", cycle_epochs=4)
+    assert [cosine.rate(epoch) for epoch in (0, 2, 4)] == pytest.approx([2, 1, 0])
+    step = TrainConfig(
+        learning_rate=1.0, learning_rate_decrease=0.1, first_decrease=15, last_decrease=15
+    )
+    assert [step.rate(epoch) for epoch in (0, 14.9, 15, 29)] == pytest.approx([1, 1, 0.1, 0.1])
+
+
+class Words:
+    """Word vectors of one number, the word's place in the caption."""
+
+    def rows(self, caption):
+        return list(range(len(caption.split())))
+
+    def vectors(self, rows):
+        return torch.tensor(rows, dtype=torch.float)[:, None]
+
+
+def shortened(count, **settings):
+    dataset = PairDataset([], None, Words(), replace(TrainConfig(), **settings))
+    torch.manual_seed(0)
+    words = Words().vectors(range(count))
+    return [dataset._shorten(words)[:, 0].tolist() for _ in range(300)]
+
+
+def test_crops_of_captions_are_runs_of_all_places_and_lengths():
+    texts = shortened(4, caption_crops=1.0)
+    assert {tuple(text) for text in texts} == {
+        tuple(map(float, range(start, end))) for start in range(4) for end in range(start + 1, 5)
+    }
+    whole = [text == [0, 1, 2, 3] for text in shortened(4, caption_crops=0.5)]
+    assert 150 < sum(whole) < 225  # half of them, and a quarter of the other half
+    assert all(text == [0, 1, 2, 3] for text in shortened(4))
+
+
+def test_words_are_left_out_in_order_but_never_all():
+    texts = shortened(5, word_dropout=0.6)
+    assert all(text and text == sorted(text) for text in texts)
+    assert 1.8 < sum(map(len, texts)) / len(texts) < 2.4  # 2, and a little for those left whole
