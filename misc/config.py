@@ -171,8 +171,12 @@ class TrainConfig:
         "one-cycle (up over the first fifth, then down along a cosine; Smith and Topin, 2018) or "
         "cosine (down along it from the first step; Loshchilov and Hutter, 2017)",
     )
-    trunk_rate: float = setting(1.0, "factor on the rate for the ResNet or timm's network")
-    text_rate: float = setting(1.0, "factor on the rate for the text path")
+    trunk_rate: float = setting(
+        1.0,
+        "factor on the rate for the ResNet or timm's network (discriminative rates; Howard and "
+        "Ruder, 2018)",
+    )
+    text_rate: float = setting(1.0, "the same for the text path")
     weight_decay: float = setting(0.0, "decoupled weight decay (AdamW); 0 is plain Adam")
     clip_norm: float = setting(
         0.0, "if positive: longest gradient; longer ones are scaled down (Pascanu et al., 2013)"
@@ -212,7 +216,8 @@ class TrainConfig:
     caption_crops: float = setting(
         0.0,
         "share of the captions that training cuts to a run of their words, of any place and "
-        "length, as images are cropped: phrases are short, captions are not",
+        "length, as images are cropped: phrases are short, captions are not (no source but our "
+        "own benchmarks/recipe.md)",
     )
     word_dropout: float = setting(
         0.0, "share of a caption's words left out at random in training (VSE-infinity has 0.2)"

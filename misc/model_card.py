@@ -19,8 +19,9 @@ TEMPLATE = """---
 Images and sentences in one space of {{ model.embedding_dim }} dimensions, and for any phrase a heat
 map of where it is in an image: a deep semantic-visual embedding with localisation, after
 [Finding beans in burgers](https://arxiv.org/abs/1804.01720) (Engilberge, Chevallier, Pérez, Cord;
-CVPR 2018). The image path is a {{ model.backbone }} with weldon pooling, the text path
-{{ model.sru_layers }} SRU layers over frozen word vectors of {{ model.word_dim }} dimensions.
+CVPR 2018). The image path is a {{ model.backbone }} with {{ model.image_pooling }} pooling,
+the text path {{ model.sru_layers }} SRU layers over frozen word vectors of {{ model.word_dim }}
+dimensions.
 
 ## How to use it
 

@@ -36,7 +36,7 @@ class ModelConfig:
     text_pooling: str = setting(
         "last",
         "of the states at the words: last (the state at the last word, as published), max (the "
-        "highest of each component) or gpo (all, by weights that are learned)",
+        "highest of each component) or gpo (all, by weights that are learned; VSE-infinity)",
     )
     location_dropout: float = setting(
         0.0, "share of the locations left out at random in training (VSE-infinity, 2021, has 0.2)"
