@@ -1,7 +1,7 @@
 """Which ingredients of the recipe help? Each is left out, or added, at equal steps.
 
 Trains the presets toy and, on a data root with photographs, photos; writes benchmarks/recipe.md.
-Two trainings at a time, of one thread each, so that both presets take less than an hour on two
+Two trainings at a time, of one thread each, so that both presets take about an hour on two
 cores: the trunk of "photos" is frozen, and its maps are computed once.
 
     python -m benchmarks.recipe --photographs flickr8k --photographs-root /data
@@ -21,23 +21,34 @@ from misc.cli import positive, run
 
 PUBLISHED = (
     "--warmup-epochs 0 --cycle-epochs 0 --weight-decay 0 --learning-rate 1e-3 --pool-k 15 "
-    "--image-pooling weldon --image-dropout 0.5 --text-dropout 0.25 --captions-per-image 1 "
-    "--word-dropout 0 --location-dropout 0"
+    "--image-pooling weldon --text-pooling last --image-dropout 0.5 --text-dropout 0.25 "
+    "--captions-per-image 1 --caption-crops 0 --word-dropout 0 --location-dropout 0"
 )
 STEPS = {
     "toy": "--epochs 2 --max-batches 110 --cycle-epochs 2 --warmup-epochs 1",
-    "photos": "--epochs 4 --cycle-epochs 4 --warmup-epochs 3",
+    "photos": "--epochs 6 --cycle-epochs 6 --warmup-epochs 4",
 }
 ROWS = {
     "photos": {
         "default": "",
         "published recipe": PUBLISHED,
         "no warm-up": "--warmup-epochs 0",
-        "softmax throughout": "--warmup-epochs 4",
-        "weldon pooling, k = 15": "--image-pooling weldon --pool-k 15",
-        "1 caption of an image at a time": "--captions-per-image 1",
+        "warm-up on all negatives": "--warmup-loss all",
+        "softmax throughout": "--warmup-epochs 6",
+        "weldon pooling of 15": "--pool-k 15",
+        "max pooling of 8 locations": "--image-pooling max --pool-k 8",
+        "GPO of locations": "--image-pooling gpo",
+        "state at the last word": "--text-pooling last",
+        "GPO of words": "--text-pooling gpo",
+        "no crops of captions": "--caption-crops 0",
         "no words or locations dropped": "--word-dropout 0 --location-dropout 0",
-        "images of 224 pixels, k = 5": "--input-size 224 --image-size 224 --pool-k 5",
+        "1 caption of an image at a time": "--captions-per-image 1",
+        "images of 224 pixels, weldon of 12": "--input-size 224 --image-size 224 --pool-k 12",
+        "cosine": "--cycle cosine",
+        "a step at two thirds": "--cycle-epochs 0 --first-decrease 4 --last-decrease 4 -lrd 0.1",
+        "gradients clipped at 200": "--clip-norm 200",
+        "text path at half the rate": "--text-rate 0.5",
+        "moving average": "--ema 0.99",
     },
     "toy": {
         "default": "",

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,12 @@ def export(path, folder):
     return main(get_parser().parse_args(["onnx", "-p", str(path), "-o", str(folder)]))
 
 
-@pytest.fixture(scope="module")
-def model():
+@pytest.fixture(scope="module", params=[("weldon", "last"), ("max", "max")], ids="/".join)
+def model(request):
     torch.manual_seed(0)
-    model = JointEmbedding(MINIATURE).eval()
+    image_pooling, text_pooling = request.param
+    config = replace(MINIATURE, image_pooling=image_pooling, text_pooling=text_pooling)
+    model = JointEmbedding(config).eval()
     with torch.no_grad():  # what starts at zero shows no error
         for layer in model.text_encoder.sru.rnn_lst:
             layer.weight_c.normal_()
