@@ -26,7 +26,8 @@ PUBLISHED = (
 )
 STEPS = {
     "toy": "--epochs 2 --max-batches 110 --cycle-epochs 2 --warmup-epochs 1",
-    "photos": "--epochs 6 --cycle-epochs 6 --warmup-epochs 4",
+    "photos": "--epochs 5 --cycle-epochs 5 --warmup-epochs 3 "
+    "--input-size 224 --image-size 224 --localization-size 224 --pool-k 12",
 }
 ROWS = {
     "photos": {
@@ -34,18 +35,19 @@ ROWS = {
         "published recipe": PUBLISHED,
         "no warm-up": "--warmup-epochs 0",
         "warm-up on all negatives": "--warmup-loss all",
-        "softmax throughout": "--warmup-epochs 6",
-        "weldon pooling of 15": "--pool-k 15",
-        "max pooling of 8 locations": "--image-pooling max --pool-k 8",
+        "softmax throughout": "--warmup-epochs 5",
+        "weldon pooling of 5 and 5": "--pool-k 5",
+        "max pooling of 5 locations": "--image-pooling max --pool-k 5",
         "GPO of locations": "--image-pooling gpo",
         "state at the last word": "--text-pooling last",
         "GPO of words": "--text-pooling gpo",
         "no crops of captions": "--caption-crops 0",
         "no words or locations dropped": "--word-dropout 0 --location-dropout 0",
         "1 caption of an image at a time": "--captions-per-image 1",
-        "images of 224 pixels, weldon of 12": "--input-size 224 --image-size 224 --pool-k 12",
+        "no dropout of features": "--image-dropout 0",
+        "images of 416 pixels": "--input-size 416 --image-size 416 --localization-size 416 --pool-k 40",
         "cosine": "--cycle cosine",
-        "a step at two thirds": "--cycle-epochs 0 --first-decrease 4 --last-decrease 4 -lrd 0.1",
+        "a step in the end": "--cycle-epochs 0 --first-decrease 4 --last-decrease 4 -lrd 0.1",
         "gradients clipped at 200": "--clip-norm 200",
         "text path at half the rate": "--text-rate 0.5",
         "moving average": "--ema 0.99",
