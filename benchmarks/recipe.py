@@ -45,7 +45,8 @@ ROWS = {
         "no words or locations dropped": "--word-dropout 0 --location-dropout 0",
         "1 caption of an image at a time": "--captions-per-image 1",
         "no dropout of features": "--image-dropout 0",
-        "images of 416 pixels": "--input-size 416 --image-size 416 --localization-size 416 --pool-k 40",
+        "images of 416 pixels": "--input-size 416 --image-size 416 --localization-size 416 "
+        "--pool-k 40",
         "cosine": "--cycle cosine",
         "a step in the end": "--cycle-epochs 0 --first-decrease 4 --last-decrease 4 -lrd 0.1",
         "gradients clipped at 200": "--clip-norm 200",

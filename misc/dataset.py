@@ -242,7 +242,7 @@ class PairDataset(Dataset):
                 rows = self.word_vectors.rows(entry.captions[caption_index])
             except ValueError as error:
                 return Failure(index, str(entry.path), str(error))
-            vectors = self._shorten(self.word_vectors.vectors(rows))
+            vectors = self._drop_words(self._crop(self.word_vectors.vectors(rows)))
         return tensor, vectors, entry.image_id
 
     def _picture(self, image_index: int) -> Tensor:
@@ -251,12 +251,16 @@ class PairDataset(Dataset):
             return self.transform(load_image(self.images[image_index].path))
         return self.features.load(image_index, self.flip and bool(torch.rand(()) < 0.5))
 
-    def _shorten(self, vectors: Tensor) -> Tensor:
-        """Take a run of the words (T, W) at random, or all; leave some out, but not all."""
-        if self.caption_crops and torch.rand(()) < self.caption_crops:
-            length = int(torch.randint(1, len(vectors) + 1, ()))
-            start = int(torch.randint(len(vectors) - length + 1, ()))
-            vectors = vectors[start : start + length]
+    def _crop(self, vectors: Tensor) -> Tensor:
+        """Take a run of the words (T, W) at random, or all."""
+        if not self.caption_crops or torch.rand(()) >= self.caption_crops:
+            return vectors
+        length = int(torch.randint(1, len(vectors) + 1, ()))
+        start = int(torch.randint(len(vectors) - length + 1, ()))
+        return vectors[start : start + length]
+
+    def _drop_words(self, vectors: Tensor) -> Tensor:
+        """Leave words (T, W) out at random, but not all of them."""
         kept = torch.rand(len(vectors)) >= self.word_dropout
         return vectors[kept] if kept.any() else vectors
 
