@@ -183,8 +183,9 @@ class TrainConfig:
     )
     ema: float = setting(
         0.0,
-        "if positive: validate, and keep as best.pt, an exponential moving average of the weights "
-        "with this decay, such as 0.999; smaller in the first steps (Polyak and Juditsky, 1992)",
+        "if positive: validate, and make the model of the checkpoints, an exponential moving "
+        "average of the weights with this decay, such as 0.999; smaller in the first steps "
+        "(Polyak and Juditsky, 1992)",
     )
 
     margin: float = setting(0.2, "margin of the triplet loss")
@@ -248,10 +249,8 @@ class TrainConfig:
         """Learning rate at an epoch; fractions count in cycles only."""
         if self.cycle_epochs:
             return self.learning_rate * CYCLES[self.cycle](epoch / self.cycle_epochs)
-        last = min(int(epoch), self.last_decrease)
-        return self.learning_rate * self.learning_rate_decrease ** max(
-            0, last - self.first_decrease + 1
-        )
+        decreases = max(0, min(int(epoch), self.last_decrease) - self.first_decrease + 1)
+        return self.learning_rate * self.learning_rate_decrease**decreases
 
 
 PRESETS = {
