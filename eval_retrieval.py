@@ -94,8 +94,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print the table and return the metrics."""
-    from misc.distributed import is_main, process_group
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
+    from misc.runtime.distributed import is_main, process_group
 
     with process_group(select_device(args.device)) as device:
         results, table = evaluate(args, device)

@@ -60,9 +60,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
-    from misc.distributed import process_group
     from misc.extraction import check_request
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
+    from misc.runtime.distributed import process_group
     from misc.shards import PATIENCE, verify
     from misc.tars import find_tars
 

@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     from misc.encode import build_with_words, encode_texts, map_image_files
     from misc.localization import kernel_heat_maps
     from misc.panels import output_names, write_outputs
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
 
     device = select_device(args.device)
     images = find_images(args.images, args.recursive)

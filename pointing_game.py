@@ -117,7 +117,6 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     """Play the game, and lay the results out as a table."""
     from misc.acceleration import accelerate
     from misc.dataset import data_paths
-    from misc.distributed import own_share
     from misc.encode import encode_texts, load_with_words, map_image_files
     from misc.pointing import (
         category_average,
@@ -127,6 +126,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         summarize,
         unusual_regions,
     )
+    from misc.runtime.distributed import own_share
 
     paths = data_paths(args.data_root, DATASETS[args.dataset])
     if args.visual_genome:
@@ -165,8 +165,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Play the game, print the table and return the results."""
-    from misc.distributed import is_main, process_group
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
+    from misc.runtime.distributed import is_main, process_group
 
     with process_group(select_device(args.device)) as device:
         results, table = evaluate(args, device)

@@ -98,7 +98,7 @@ def embed_queries(
     from misc.acceleration import accelerate
     from misc.checkpoint import build_model
     from misc.encode import build_with_words, encode_images, encode_texts
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
 
     device = select_device(args.device)
     queries = []

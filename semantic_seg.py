@@ -100,9 +100,9 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.acceleration import accelerate
     from misc.annotations import read_captions, read_instances
     from misc.dataset import data_paths
-    from misc.distributed import own_share
     from misc.encode import encode_texts, load_with_words, map_image_files
     from misc.localization import segmentation_metrics
+    from misc.runtime.distributed import own_share
     from misc.segmentation import gather_scores, score_images
 
     paths = data_paths(args.data_root, args.dataset)
@@ -143,8 +143,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Score the masks, print the table and return the results."""
-    from misc.distributed import is_main, process_group
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
+    from misc.runtime.distributed import is_main, process_group
 
     with process_group(select_device(args.device)) as device:
         results, table = evaluate(args, device)

@@ -65,9 +65,9 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
-    from misc.distributed import process_group
     from misc.extraction import check_request
-    from misc.runtime import select_device
+    from misc.runtime.device import select_device
+    from misc.runtime.distributed import process_group
     from misc.shards import PATIENCE, verify
 
     if args.verify:

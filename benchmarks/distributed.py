@@ -16,11 +16,11 @@ import time
 
 import torch
 
-from misc import distributed
 from misc.config import PRESETS
 from misc.dataset import PairBatch
 from misc.gradients import add_gradients
 from misc.loss import HardNegativeLoss
+from misc.runtime import distributed
 from misc.training import set_trainable
 from models.joint_embedding import JointEmbedding
 

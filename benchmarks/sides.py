@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from benchmarks import memory
-from misc.memory import keep_freed_memory
+from misc.runtime.memory import keep_freed_memory
 
 Work = Callable[[], Any]
 
@@ -105,7 +105,7 @@ def _serve(questions: Connection, side: Side, plain: bool) -> None:
         keep_freed_memory()
     work = side.prepare(**side.settings)
     if not plain:
-        from misc.runtime import use_fast_products
+        from misc.runtime.device import use_fast_products
 
         use_fast_products()
     memory.reset_peak()

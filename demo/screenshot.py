@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from misc.cli import run
 from misc.config import default_data_root
-from misc.files import replacing
+from misc.runtime.files import replacing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

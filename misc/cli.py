@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
-from misc.files import replacing
-from misc.memory import keep_freed_memory
+from misc.runtime.files import replacing
+from misc.runtime.memory import keep_freed_memory
 
 SHORT_NAMES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}  # of precisions
 LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out

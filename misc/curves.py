@@ -55,7 +55,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> Path:
     """Draw loss, recalls and learning rate over the epochs; return the picture's file."""
-    from misc.files import replacing
+    from misc.runtime.files import replacing
     from misc.visualization import draw_curves
 
     picture = draw_curves(read_log(args.run), args.run.resolve().name)

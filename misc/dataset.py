@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from misc.annotations import CaptionedImage
 from misc.config import DataPaths, TrainConfig, default_data_root
-from misc.distributed import main_first
-from misc.runtime import ignore_signals, mixed_seed, seed_generators
+from misc.runtime.device import ignore_signals, mixed_seed, seed_generators
+from misc.runtime.distributed import main_first
 from misc.text import WordVectors, pad_texts
 from misc.toy import ensure_toy
 from misc.transforms import load_image

@@ -14,7 +14,7 @@ from misc.config import DataPaths, default_data_root
 from misc.dataset import find_word_vectors
 from misc.encode import encode_texts
 from misc.localization import heat_maps
-from misc.runtime import select_device
+from misc.runtime.device import select_device
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform, load_image, to_rgb
 

@@ -22,7 +22,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from misc.files import replacing
+from misc.runtime.files import replacing
 
 DTYPES = ("float32", "float16")
 MANIFEST = "manifest.json"  # of a folder of parts

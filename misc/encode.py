@@ -13,7 +13,7 @@ from misc.annotations import CaptionedImage
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
-from misc.distributed import gather_objects, in_order, own_share
+from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.tars import tar_batches
 from misc.text import WordVectors
 from misc.transforms import evaluation_transform

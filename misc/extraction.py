@@ -15,7 +15,7 @@ from tqdm import tqdm
 from misc.cli import write_json
 from misc.dataset import Failure
 from misc.embeddings import EmbeddingsWriter, writing
-from misc.files import replacing
+from misc.runtime.files import replacing
 from misc.text import WordVectors
 from models.joint_embedding import JointEmbedding
 

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from misc.acceleration import accelerate
 from misc.dataset import image_loader
-from misc.distributed import main_first
-from misc.files import replacing
+from misc.runtime.distributed import main_first
+from misc.runtime.files import replacing
 from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from misc.dataset import PairBatch
-from misc.distributed import rank, world_size
-from misc.runtime import autocast, seed_generators
+from misc.runtime.device import autocast, seed_generators
+from misc.runtime.distributed import rank, world_size
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def add_gradients(
     """Add the gradients of the loss of all processes' pairs to those of the parameters.
 
     Args:
-        model: the joint embedding, or ``misc.distributed.parallel`` of it.
+        model: the joint embedding, or ``misc.runtime.distributed.parallel`` of it.
         batch: the pairs of this process, on its device; there may be none.
         loss_function: a ``misc.loss.PairLoss``.
         seeds: of dropout, to which the process and the chunk are added.

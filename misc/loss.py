@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from misc.distributed import first_row, gather_rows, gather_with_gradient
+from misc.runtime.distributed import first_row, gather_rows, gather_with_gradient
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
-from misc.files import replacing
+from misc.runtime.files import replacing
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from misc.files import replacing
 from misc.localization import mask_boxes, masks, peaks
+from misc.runtime.files import replacing
 from misc.transforms import load_image
 from misc.visualization import localization_panel
 

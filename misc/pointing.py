@@ -14,9 +14,9 @@ from misc.annotations import (
     read_regions,
 )
 from misc.config import DataPaths
-from misc.distributed import gather_objects, gather_rows
 from misc.encode import MappedBatch
 from misc.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
+from misc.runtime.distributed import gather_objects, gather_rows
 
 # What is scored, in the order of the columns of the hits.
 POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")

@@ -16,7 +16,7 @@ import faiss
 import torch
 from torch import Tensor
 
-from misc.files import replacing
+from misc.runtime.files import replacing
 from misc.search import BLOCK, check_dimension, load_gallery, nearest
 
 FEW, MANY = 10_000, 1_000_000  # rows from which lists pay off; and those from which size matters

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from misc.annotations import InstanceImage, category_masks
-from misc.distributed import gather_objects, gather_rows, in_order
 from misc.encode import MappedBatch
 from misc.localization import (
     PUBLISHED_SIDE,
@@ -17,6 +16,7 @@ from misc.localization import (
     masks,
     resize_nearest,
 )
+from misc.runtime.distributed import gather_objects, gather_rows, in_order
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ import pyarrow.parquet
 import torch
 
 from misc.cli import write_json
-from misc.distributed import gather_objects, is_main, rank, world_size
 from misc.embeddings import MANIFEST, writing
 from misc.extraction import NamedBatch, append, errors_file, write_errors
-from misc.files import replacing
+from misc.runtime.distributed import gather_objects, is_main, rank, world_size
+from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 
 PLAN = "plan.json"

@@ -16,7 +16,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from misc.dataset import Failure
 from misc.image_files import IMAGE_SUFFIXES
-from misc.runtime import ignore_signals
+from misc.runtime.device import ignore_signals
 from misc.transforms import load_image
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")

@@ -15,7 +15,15 @@ from misc.acceleration import accelerate
 from misc.annotations import CaptionedImage
 from misc.config import TrainConfig
 from misc.dataset import PairBatch, PairDataset, pair_loader
-from misc.distributed import (
+from misc.encode import encode_pairs
+from misc.evaluation import retrieval_metrics
+from misc.feature_cache import cached_features
+from misc.gradients import add_gradients
+from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
+from misc.progress_pictures import heat_map_panel
+from misc.runs import Progress, Run
+from misc.runtime.device import StopRequest
+from misc.runtime.distributed import (
     broadcast_buffers,
     gather_numbers,
     gather_objects,
@@ -24,14 +32,6 @@ from misc.distributed import (
     rank,
     world_size,
 )
-from misc.encode import encode_pairs
-from misc.evaluation import retrieval_metrics
-from misc.feature_cache import cached_features
-from misc.gradients import add_gradients
-from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
-from misc.progress_pictures import heat_map_panel
-from misc.runs import Progress, Run
-from misc.runtime import StopRequest
 from misc.text import WordVectors
 from models.backbones import trunk_stages
 from models.joint_embedding import JointEmbedding

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from misc.files import replacing
+from misc.runtime.files import replacing
 from misc.text import UNKNOWN, WordVectors
 
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")  # how fastText's binary files begin

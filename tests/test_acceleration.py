@@ -11,7 +11,7 @@ from torch import nn
 from misc import acceleration
 from misc.acceleration import accelerate, accelerate_for, compiled, has_fast_bfloat16
 from misc.localization import heat_maps, kernel_heat_maps
-from misc.runtime import use_fast_products
+from misc.runtime.device import use_fast_products
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 CPU = torch.device("cpu")
@@ -164,7 +164,7 @@ def test_kept_memory_is_not_faulted_in_again():
     code = """
 import resource, sys
 if sys.argv[1] == "kept":
-    from misc.memory import keep_freed_memory
+    from misc.runtime.memory import keep_freed_memory
     keep_freed_memory()
 import torch
 torch.set_num_threads(1)

@@ -3,8 +3,8 @@ import torch
 
 from misc.gradients import add_gradients, keeping_statistics
 from misc.loss import ContrastiveLoss
-from misc.runtime import seed_generators
-from tests.test_distributed import EVERYTHING, gradients, pairs, small_model
+from misc.runtime.device import seed_generators
+from tests.runtime.test_distributed import EVERYTHING, gradients, pairs, small_model
 
 LOSS = ContrastiveLoss()
 

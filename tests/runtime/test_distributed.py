@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from misc import distributed
 from misc.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.dataset import PairBatch
 from misc.gradients import add_gradients
 from misc.loss import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.runs import Progress, Run
-from misc.runtime import StopRequest
+from misc.runtime import distributed
+from misc.runtime.device import StopRequest
 from misc.training import set_trainable, train_step
 from models.joint_embedding import JointEmbedding, ModelConfig
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 LOSSES = {"hard": HardNegativeLoss(0.5, 2), "all": ContrastiveLoss(), "softmax": SoftmaxLoss()}
 EVEN = {2: (4, 4), 3: (3, 3, 3)}  # pairs of each process

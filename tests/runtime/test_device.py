@@ -4,9 +4,9 @@ import signal
 import pytest
 import torch
 
-from misc.files import replacing
-from misc.runtime import StopRequest, autocast, mixed_seed, seed_generators
-from misc.runtime import select_device as select
+from misc.runtime.device import StopRequest, autocast, mixed_seed, seed_generators
+from misc.runtime.device import select_device as select
+from misc.runtime.files import replacing
 
 
 def test_auto_finds_a_device_and_says_so(caplog):

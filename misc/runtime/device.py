@@ -8,7 +8,7 @@ from types import FrameType
 
 import torch
 
-from misc.distributed import gather_numbers
+from misc.runtime.distributed import gather_numbers
 
 logger = logging.getLogger(__name__)
 
