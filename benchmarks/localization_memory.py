@@ -19,7 +19,7 @@ SCRIPTS = {"pointing_game": ["-k", 180], "semantic_seg": ["--split", "test"]}
 
 
 def main(args: argparse.Namespace) -> None:
-    from misc.toy import SceneCounts, ensure_toy
+    from misc.toy.dataset import SceneCounts, ensure_toy
 
     counts, rows = (20, 60) if args.quick else (200, 2000), []
     with inputs.folder() as root:

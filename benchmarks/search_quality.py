@@ -22,7 +22,7 @@ from misc.config import default_data_root
 from misc.dataset import data_paths
 from misc.embedder import Embedder
 from misc.search import nearest
-from misc.toy_grammar import FRAMES, GROUNDS, KINDS, kinds, with_article
+from misc.toy.grammar import FRAMES, GROUNDS, KINDS, kinds, with_article
 
 PAIR_TOP, WORD_TOP = 5, 10
 NEW_WORDS = {

@@ -16,7 +16,7 @@ from misc.config import DataPaths, TrainConfig, default_data_root
 from misc.runtime.device import ignore_signals, mixed_seed, seed_generators
 from misc.runtime.distributed import main_first
 from misc.text import WordVectors, pad_texts
-from misc.toy import ensure_toy
+from misc.toy.dataset import ensure_toy
 from misc.transforms import load_image
 
 logger = logging.getLogger(__name__)

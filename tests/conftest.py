@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from misc.toy import SceneCounts, ensure_toy
+from misc.toy.dataset import SceneCounts, ensure_toy
 
 # A model and a training so small that an epoch takes about a second.
 SMALL_MODEL = (

@@ -14,7 +14,7 @@ import train
 from misc import image_weights, loss, runs, training
 from misc.checkpoint import load_model, read_checkpoint
 from misc.config import PRESETS, TrainConfig, check_settings
-from misc.toy import SceneCounts, ensure_toy
+from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import set_trainable
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_TRAINING

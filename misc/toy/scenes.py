@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from misc.toy_grammar import GROUNDS, Box, Kind, Scene, pick
+from misc.toy.grammar import GROUNDS, Box, Kind, Scene, pick
 
 SIDE = 128  # of the pictures, in pixels
 GLYPH_SIDE = 128  # of the artwork before it is scaled down

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from misc import toy, toy_scenes
-from misc.toy_annotations import segmentation
-from misc.toy_grammar import (
+from misc.toy import dataset as toy
+from misc.toy import scenes as toy_scenes
+from misc.toy.annotations import segmentation
+from misc.toy.grammar import (
     GROUNDS,
     Box,
     arrangements,
@@ -356,10 +357,10 @@ def test_a_folder_without_its_marker_is_built_anew(tmp_path, no_vectors, marker)
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "misc.toy", *map(str, arguments)]
+    command = [sys.executable, "-m", "misc.toy.dataset", *map(str, arguments)]
     return subprocess.Popen(
         command,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
-from misc.toy_grammar import Box, Kind, Scene
-from misc.toy_scenes import SIDE
+from misc.toy.grammar import Box, Kind, Scene
+from misc.toy.scenes import SIDE
 
 
 @dataclasses.dataclass(frozen=True)

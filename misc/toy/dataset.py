@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow.parquet
 from tqdm import tqdm
 
-from misc.toy_annotations import (
+from misc.toy.annotations import (
     Picture,
     coco_captions,
     coco_instances,
@@ -30,8 +30,8 @@ from misc.toy_annotations import (
     region_descriptions,
     region_images,
 )
-from misc.toy_grammar import captions, kinds, regions
-from misc.toy_scenes import SIDE, draw_glyphs, draw_scene
+from misc.toy.grammar import captions, kinds, regions
+from misc.toy.scenes import SIDE, draw_glyphs, draw_scene
 
 try:
     import fcntl
