@@ -113,7 +113,7 @@ def word_vectors(texts: Sequence[str], dimension: int) -> Any:
     """Make ``WordVectors`` of random numbers that know the words of texts."""
     import numpy as np
 
-    from misc.text import UNKNOWN, WordVectors, tokenize
+    from misc.words.word_vectors import UNKNOWN, WordVectors, tokenize
 
     words = sorted({token for text in texts for token in tokenize(text)} | {UNKNOWN})
     table = np.random.default_rng(4).standard_normal((len(words), dimension)).astype(np.float32)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from misc.annotations import CaptionedImage, InstanceImage, category_masks
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

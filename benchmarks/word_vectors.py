@@ -34,7 +34,7 @@ def make_file(folder: Path, count: int) -> None:
 
 
 def ours(folder: Path) -> Work:
-    from misc.text import WordVectors
+    from misc.words.word_vectors import WordVectors
 
     return lambda: WordVectors.load(folder).table[list(LOOKED_UP)]
 

@@ -12,9 +12,9 @@ from demo.gallery import Gallery
 from misc.embedder import Embedder
 from misc.localization import peaks
 from misc.search import nearest
-from misc.text import tokenize
 from misc.transforms import load_image, to_rgb
 from misc.visualization import mark_peak, overlay
+from misc.words.word_vectors import tokenize
 
 UPLOAD_SIDE = 1024  # pixels; larger uploads are scaled down, the model looks at 400 or less
 SHOWN_SIDE = 400  # pixels; longer side of the pictures on the page

@@ -15,9 +15,9 @@ from misc.annotations import CaptionedImage
 from misc.config import DataPaths, TrainConfig, default_data_root
 from misc.runtime.device import ignore_signals, mixed_seed, seed_generators
 from misc.runtime.distributed import main_first
-from misc.text import WordVectors, pad_texts
 from misc.toy.dataset import ensure_toy
 from misc.transforms import load_image
+from misc.words.word_vectors import WordVectors, pad_texts
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from misc.dataset import find_word_vectors
 from misc.encode import encode_texts
 from misc.localization import heat_maps
 from misc.runtime.device import select_device
-from misc.text import WordVectors
 from misc.transforms import evaluation_transform, load_image, to_rgb
+from misc.words.word_vectors import WordVectors
 
 COMPONENTS = 180  # of a text that count in its heat map, as in the paper's pointing game
 

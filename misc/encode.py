@@ -15,8 +15,8 @@ from misc.config import DataPaths
 from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.tars import tar_batches
-from misc.text import WordVectors
 from misc.transforms import evaluation_transform
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
 TEXT_BATCH = 256

@@ -16,7 +16,7 @@ from misc.cli import write_json
 from misc.dataset import Failure
 from misc.embeddings import EmbeddingsWriter, writing
 from misc.runtime.files import replacing
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from misc.annotations import CaptionedImage
 from misc.embedder import COMPONENTS
 from misc.encode import encode_texts, map_image_files
 from misc.localization import kernel_heat_maps
-from misc.text import WordVectors
 from misc.transforms import load_image
 from misc.visualization import overlay, panel
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
 CAPTIONS = 4  # that are followed, the same in every epoch

@@ -32,7 +32,7 @@ from misc.runtime.distributed import (
     rank,
     world_size,
 )
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.backbones import trunk_stages
 from models.joint_embedding import JointEmbedding
 

@@ -11,7 +11,7 @@ import torch
 from misc.checkpoint import save_checkpoint
 from misc.config import PRESETS
 from misc.export import get_parser, main
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

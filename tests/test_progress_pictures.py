@@ -9,7 +9,7 @@ import train
 from misc.annotations import read_captions
 from misc.config import DataPaths
 from misc.progress_pictures import followed, heat_map_panel
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_TRAINING
 

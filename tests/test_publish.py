@@ -14,7 +14,7 @@ from misc.checkpoint import get_parser as get_checkpoint_parser
 from misc.config import PRESETS
 from misc.embedder import Embedder
 from misc.publish import get_parser, main
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

@@ -9,7 +9,7 @@ import torch
 
 from misc.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
 from misc.published import load_image_weights
-from misc.text import WordVectors
+from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

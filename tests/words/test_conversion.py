@@ -5,8 +5,8 @@ import gensim.models.fasttext
 import numpy as np
 import pytest
 
-from misc.text import UNKNOWN, WordVectors
-from misc.vector_formats import convert, get_parser, main
+from misc.words.conversion import convert, get_parser, main
+from misc.words.word_vectors import UNKNOWN, WordVectors
 
 WORDS = ["the", "dog", "café"]
 TABLE = np.array([[1.5, -2, 0], [0, 4, 1e-3], [3, 1, 2]], np.float32)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from misc.text import WordVectors, tokenize
+from misc.words.word_vectors import WordVectors, tokenize
 
 WORDS = ["UNK", "a", "dog", "Dog", "."]
 

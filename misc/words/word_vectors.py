@@ -150,6 +150,6 @@ def pad_texts(vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 if __name__ == "__main__":
     from misc.cli import run
-    from misc.vector_formats import get_parser, main
+    from misc.words.conversion import get_parser, main
 
     run(main, get_parser())

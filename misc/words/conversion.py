@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from misc.runtime.files import replacing
-from misc.text import UNKNOWN, WordVectors
+from misc.words.word_vectors import UNKNOWN, WordVectors
 
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")  # how fastText's binary files begin
 
