@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misc.cli import common_options, model_options, output_options, positive, run
-from misc.image_files import IMAGE_SUFFIXES, find_images
+from misc.data.image_files import IMAGE_SUFFIXES, find_images
 
 if TYPE_CHECKING:
     import torch
@@ -60,11 +60,11 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
+    from misc.data.tars import find_tars
     from misc.extraction import check_request
     from misc.runtime.device import select_device
     from misc.runtime.distributed import process_group
     from misc.shards import PATIENCE, verify
-    from misc.tars import find_tars
 
     if args.verify:
         return verify(args.output)

@@ -15,7 +15,7 @@ from typing import Any
 
 from misc.cli import common_options, localization_options, model_options, run, write_json
 from misc.config import DataPaths
-from misc.image_files import IMAGE_SUFFIXES, find_images
+from misc.data.image_files import IMAGE_SUFFIXES, find_images
 
 logger = logging.getLogger(__name__)
 

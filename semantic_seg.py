@@ -98,8 +98,8 @@ def report(title: str, results: dict[str, Any]) -> str:
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Score the masks, and lay the results out as a table."""
     from misc.acceleration import accelerate
-    from misc.annotations import read_captions, read_instances
-    from misc.dataset import data_paths
+    from misc.data.captions import read_captions, read_instances
+    from misc.data.pairs import data_paths
     from misc.encode import encode_texts, load_with_words, map_image_files
     from misc.localization import segmentation_metrics
     from misc.runtime.distributed import own_share

@@ -62,14 +62,14 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
-    from misc.annotations import read_captions
-    from misc.dataset import PairDataset, data_paths, find_word_vectors
+    from misc.data.captions import read_captions
+    from misc.data.pairs import PairDataset, data_paths, find_word_vectors
+    from misc.data.transforms import training_transform
     from misc.loss import CollapseMonitor
     from misc.runs import choose_settings, start_or_resume, training_images
     from misc.runtime.device import StopRequest, select_device
     from misc.runtime.distributed import is_main, process_group
     from misc.training import event_log, train_epoch, validate
-    from misc.transforms import training_transform
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)

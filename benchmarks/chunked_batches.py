@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from misc.config import PRESETS
-from misc.dataset import PairBatch
+from misc.data.pairs import PairBatch
 from misc.gradients import add_gradients
 from misc.loss import HardNegativeLoss
 from misc.training import set_trainable

@@ -20,7 +20,7 @@ BATCH = 8
 def ours(photographs: list[Path], size: int) -> Work:
     import torch
 
-    from misc.transforms import evaluation_transform, load_image
+    from misc.data.transforms import evaluation_transform, load_image
 
     torch.set_num_threads(1)
     transform = evaluation_transform(size, ModelConfig().image_statistics)
@@ -46,8 +46,8 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
 
     from misc.acceleration import accelerate
     from misc.checkpoint import load_model
-    from misc.dataset import image_loader
-    from misc.transforms import evaluation_transform
+    from misc.data.pairs import image_loader
+    from misc.data.transforms import evaluation_transform
 
     model = accelerate(load_model(model))
 

@@ -17,9 +17,9 @@ import math
 import re
 from pathlib import Path
 
-from misc.annotations import read_captions, read_instances
 from misc.config import default_data_root
-from misc.dataset import data_paths
+from misc.data.captions import read_captions, read_instances
+from misc.data.pairs import data_paths
 from misc.embedder import Embedder
 from misc.search import nearest
 from misc.toy.grammar import FRAMES, GROUNDS, KINDS, kinds, with_article

@@ -27,8 +27,8 @@ def encoded(path: Path) -> Any:
     import torch
     import torch.nn.functional as F
 
-    from misc.annotations import InstanceImage
     from misc.checkpoint import load_model
+    from misc.data.captions import InstanceImage
 
     model = load_model(path)
     torch.manual_seed(0)

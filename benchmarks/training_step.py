@@ -20,7 +20,7 @@ STEPS = {"projection only": (0, 2.5), "full fine-tuning": (9, 2.0)}  # epoch, le
 def batch(size: int, dimension: int) -> Any:
     import torch
 
-    from misc.dataset import PairBatch
+    from misc.data.pairs import PairBatch
 
     texts = inputs.captions(BATCH)
     words = inputs.word_vectors(texts, dimension)

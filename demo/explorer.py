@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from demo.gallery import Gallery
+from misc.data.transforms import load_image, to_rgb
 from misc.embedder import Embedder
 from misc.localization import peaks
 from misc.search import nearest
-from misc.transforms import load_image, to_rgb
 from misc.visualization import mark_peak, overlay
 from misc.words.word_vectors import tokenize
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from misc.annotations import read_captions
-from misc.dataset import data_paths
+from misc.data.captions import read_captions
+from misc.data.image_files import find_images
+from misc.data.pairs import data_paths
 from misc.embedder import Embedder
 from misc.encode import encode_images
-from misc.image_files import find_images
 from misc.search import load_gallery
 
 TOY_EXAMPLES = (

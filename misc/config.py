@@ -22,7 +22,9 @@ class DataPaths:
     root: Path
     dataset: str = "coco"
     visual_genome: Path | None = None  # its folder, if it is not under the root
-    own_captions: str = ""  # of the data set "captions": see misc.caption_files.read_caption_file
+    own_captions: str = (
+        ""  # of the data set "captions": see misc.data.own_captions.read_caption_file
+    )
     own_images: str = ""
 
     @property

@@ -11,11 +11,11 @@ from torch import Tensor
 from misc.acceleration import accelerate
 from misc.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths, default_data_root
-from misc.dataset import find_word_vectors
+from misc.data.pairs import find_word_vectors
+from misc.data.transforms import evaluation_transform, load_image, to_rgb
 from misc.encode import encode_texts
 from misc.localization import heat_maps
 from misc.runtime.device import select_device
-from misc.transforms import evaluation_transform, load_image, to_rgb
 from misc.words.word_vectors import WordVectors
 
 COMPONENTS = 180  # of a text that count in its heat map, as in the paper's pointing game

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.annotations import CaptionedImage
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
-from misc.dataset import Failure, ImageBatch, find_word_vectors, image_loader
+from misc.data.captions import CaptionedImage
+from misc.data.pairs import Failure, ImageBatch, find_word_vectors, image_loader
+from misc.data.tars import tar_batches
+from misc.data.transforms import evaluation_transform
 from misc.runtime.distributed import gather_objects, in_order, own_share
-from misc.tars import tar_batches
-from misc.transforms import evaluation_transform
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
-from misc.dataset import Failure
+from misc.data.pairs import Failure
 from misc.embeddings import EmbeddingsWriter, writing
 from misc.runtime.files import replacing
 from misc.words.word_vectors import WordVectors

@@ -12,10 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.acceleration import accelerate
-from misc.dataset import image_loader
+from misc.data.pairs import image_loader
+from misc.data.transforms import evaluation_transform
 from misc.runtime.distributed import main_first
 from misc.runtime.files import replacing
-from misc.transforms import evaluation_transform
 from models.joint_embedding import JointEmbedding
 
 BATCH = 32

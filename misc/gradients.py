@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from misc.dataset import PairBatch
+from misc.data.pairs import PairBatch
 from misc.runtime.device import autocast, seed_generators
 from misc.runtime.distributed import rank, world_size
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from misc.data.transforms import load_image
 from misc.localization import mask_boxes, masks, peaks
 from misc.runtime.files import replacing
-from misc.transforms import load_image
 from misc.visualization import localization_panel
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from misc.annotations import (
+from misc.config import DataPaths
+from misc.data.captions import (
     RegionImage,
     read_captions,
     read_category_boxes,
     read_coco_ids,
     read_regions,
 )
-from misc.config import DataPaths
 from misc.encode import MappedBatch
 from misc.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.runtime.distributed import gather_objects, gather_rows

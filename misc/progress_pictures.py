@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from misc.annotations import CaptionedImage
+from misc.data.captions import CaptionedImage
+from misc.data.transforms import load_image
 from misc.embedder import COMPONENTS
 from misc.encode import encode_texts, map_image_files
 from misc.localization import kernel_heat_maps
-from misc.transforms import load_image
 from misc.visualization import overlay, panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding

@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> Path:
         FileExistsError: if there is a model already and ``--force`` was not given.
     """
     from misc.checkpoint import build_model, read_checkpoint
-    from misc.dataset import find_word_vectors
+    from misc.data.pairs import find_word_vectors
     from misc.hub import PREFIX, push, save_folder
     from misc.model_card import model_card, read_results
 

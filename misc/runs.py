@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from misc.annotations import CaptionedImage, read_captions
 from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
+from misc.data.captions import CaptionedImage, read_captions
 from misc.image_weights import normalised_for, start_from
 from misc.runtime.distributed import gather_objects, is_main, was_restarted
 from misc.runtime.files import replacing

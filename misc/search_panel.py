@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from misc.data.transforms import load_image
 from misc.encode import map_image_files
 from misc.localization import kernel_heat_maps
 from misc.runtime.files import replacing
 from misc.search import Answer
-from misc.transforms import load_image
 from misc.visualization import contact_sheet, overlay
 from models.joint_embedding import JointEmbedding
 

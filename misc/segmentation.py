@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from misc.annotations import InstanceImage, category_masks
+from misc.data.captions import InstanceImage, category_masks
 from misc.encode import MappedBatch
 from misc.localization import (
     PUBLISHED_SIDE,

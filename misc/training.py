@@ -12,9 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from misc.acceleration import accelerate
-from misc.annotations import CaptionedImage
 from misc.config import TrainConfig
-from misc.dataset import PairBatch, PairDataset, pair_loader
+from misc.data.captions import CaptionedImage
+from misc.data.pairs import PairBatch, PairDataset, pair_loader
 from misc.encode import encode_pairs
 from misc.evaluation import retrieval_metrics
 from misc.feature_cache import cached_features
@@ -100,7 +100,7 @@ def readable(batches: Iterable[PairBatch], image_size: int, word_dim: int) -> It
     """Report what could not be read, and pass the batches on, without pairs if need be.
 
     Args:
-        batches: of ``misc.dataset.pair_loader``.
+        batches: of ``misc.data.pairs.pair_loader``.
         image_size: side of the images in pixels.
         word_dim: W, the dimension of the word vectors.
     """

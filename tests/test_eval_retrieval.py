@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import eval_retrieval
-from misc.annotations import read_captions
 from misc.checkpoint import save_checkpoint
 from misc.config import DataPaths
-from misc.dataset import data_paths, find_word_vectors
+from misc.data.captions import read_captions
+from misc.data.pairs import data_paths, find_word_vectors
+from misc.data.transforms import evaluation_transform, load_image
 from misc.encode import encode_pairs
-from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 SMALL = ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1)

@@ -105,7 +105,7 @@ def test_the_example_in_the_readme_computes_what_the_model_does(
     names = {}
     exec(example, names)
 
-    from misc.transforms import evaluation_transform, load_image
+    from misc.data.transforms import evaluation_transform, load_image
 
     word_vectors = WordVectors.load(toy_root / "toy" / "word_vectors")
     with torch.inference_mode():

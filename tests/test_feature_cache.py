@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 
 import train
-from misc.annotations import read_captions
 from misc.checkpoint import read_checkpoint
 from misc.config import TrainConfig
-from misc.dataset import PairDataset, data_paths, find_word_vectors
+from misc.data.captions import read_captions
+from misc.data.pairs import PairDataset, data_paths, find_word_vectors
+from misc.data.transforms import evaluation_transform, load_image
 from misc.feature_cache import cached_features
-from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_MODEL
 

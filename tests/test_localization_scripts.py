@@ -12,13 +12,13 @@ from pycocotools import mask as coco_masks
 import localize
 import pointing_game
 import semantic_seg
-from misc.annotations import RegionImage, read_captions, read_instances
 from misc.checkpoint import load_model, save_checkpoint
 from misc.config import DataPaths
-from misc.dataset import data_paths, find_word_vectors
+from misc.data.captions import RegionImage, read_captions, read_instances
+from misc.data.pairs import data_paths, find_word_vectors
+from misc.data.transforms import evaluation_transform, load_image
 from misc.pointing import score_regions, unusual_regions
 from misc.segmentation import score_pairs
-from misc.transforms import evaluation_transform, load_image
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 SIZE, COMPONENTS = 48, 5

@@ -6,7 +6,7 @@ import torch
 
 from misc.checkpoint import read_checkpoint
 from misc.config import TrainConfig
-from misc.dataset import PairDataset
+from misc.data.pairs import PairDataset
 from misc.runs import Progress, Run, load_optimizer, moving_average, new_optimizer
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.test_train import assert_same, run_train

@@ -19,9 +19,9 @@ from PIL import Image
 import image_features_extraction
 import text_features_extraction
 from misc.checkpoint import save_checkpoint
+from misc.data.tars import find_tars
 from misc.embeddings import load_embeddings
 from misc.shards import parts_of, verify
-from misc.tars import find_tars
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 ROOT = Path(__file__).resolve().parents[1]

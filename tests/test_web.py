@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from misc.annotations import category_masks, read_instances
 from misc.config import DataPaths, default_data_root
+from misc.data.captions import category_masks, read_instances
 from misc.localization import mask_boxes
 
 pytestmark = pytest.mark.browser

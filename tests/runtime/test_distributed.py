@@ -14,7 +14,7 @@ import torch
 
 from misc.checkpoint import read_checkpoint
 from misc.config import TrainConfig
-from misc.dataset import PairBatch
+from misc.data.pairs import PairBatch
 from misc.gradients import add_gradients
 from misc.loss import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.runs import Progress, Run

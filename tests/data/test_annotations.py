@@ -7,7 +7,7 @@ import pytest
 import torch
 from pycocotools import mask as coco_masks
 
-from misc.annotations import (
+from misc.data.captions import (
     InstanceImage,
     category_masks,
     read_coco_ids,
@@ -15,7 +15,7 @@ from misc.annotations import (
     read_regions,
 )
 from misc.config import DataPaths
-from misc.dataset import data_paths
+from misc.data.pairs import data_paths
 
 
 def instance_file(root, annotations, size=(9, 6)):

@@ -7,9 +7,9 @@ from PIL import Image
 
 import eval_retrieval
 import train
-from misc.annotations import read_captions
-from misc.caption_files import read_caption_file
-from misc.dataset import data_paths
+from misc.data.captions import read_captions
+from misc.data.own_captions import read_caption_file
+from misc.data.pairs import data_paths
 from tests.conftest import SMALL_TRAINING
 
 SPLITS = ("train", "val", "test")

@@ -16,7 +16,7 @@ import torch
 from pycocotools import mask as coco_masks
 from torch import Tensor
 
-from misc.caption_files import CaptionedImage, read_caption_file
+from misc.data.own_captions import CaptionedImage, read_caption_file
 from misc.config import DataPaths
 
 
@@ -60,7 +60,7 @@ def _format_of(file: Path, name: str) -> Iterator[None]:
 def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedImage]:
     """Read the images of some splits from Karpathy's ``dataset.json``, in the file's order.
 
-    Captions of one's own are read by ``misc.caption_files`` instead.
+    Captions of one's own are read by ``misc.data.own_captions`` instead.
 
     Raises:
         FileNotFoundError: if there is no such file.

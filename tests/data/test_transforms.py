@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.transforms import evaluation_transform, load_image
-from misc.transforms import training_transform as train
+from misc.data.transforms import evaluation_transform, load_image
+from misc.data.transforms import training_transform as train
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from misc.image_files import find_images
+from misc.data.image_files import find_images
 
 IMAGE_COLUMNS = ("image", "filename", "file_name", "file", "path", "image_path", "filepath")
 CAPTION_COLUMNS = ("caption", "text", "sentence", "captions", "raw")

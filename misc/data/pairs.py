@@ -11,12 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from misc.annotations import CaptionedImage
+from misc.data.captions import CaptionedImage
 from misc.config import DataPaths, TrainConfig, default_data_root
 from misc.runtime.device import ignore_signals, mixed_seed, seed_generators
 from misc.runtime.distributed import main_first
 from misc.toy.dataset import ensure_toy
-from misc.transforms import load_image
+from misc.data.transforms import load_image
 from misc.words.word_vectors import WordVectors, pad_texts
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def data_paths(root: Path, dataset: str, captions: str = "", images: str = "") -
     Args:
         root: the data root.
         dataset: one of ``misc.config.DATASETS``.
-        captions: of the data set "captions", as for ``misc.caption_files.read_caption_file``.
+        captions: of the data set "captions", as for ``misc.data.own_captions.read_caption_file``.
         images: the folder of its images.
     """
     if dataset == "toy":

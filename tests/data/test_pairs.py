@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from misc.annotations import CaptionedImage, read_captions
+from misc.data.captions import CaptionedImage, read_captions
 from misc.config import DataPaths, TrainConfig
-from misc.dataset import (
+from misc.data.pairs import (
     PairDataset,
     collate_pairs,
     data_paths,
@@ -11,7 +11,7 @@ from misc.dataset import (
     image_loader,
     pair_loader,
 )
-from misc.transforms import evaluation_transform, training_transform
+from misc.data.transforms import evaluation_transform, training_transform
 from models.config import ModelConfig
 
 STATISTICS = ModelConfig().image_statistics
