@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed image files, into one file or into the parts of a folder."""
     from misc.acceleration import accelerate_for
-    from misc.checkpoint import build_model, read_checkpoint
+    from misc.checkpoints.checkpoint import build_model, read_checkpoint
     from misc.embeddings import check_output
     from misc.encode import embed_image_files, embed_sample
     from misc.extraction import extract, is_folder, named
@@ -116,7 +116,7 @@ def extract_tars(
 ) -> dict[str, Any]:
     """Embed the images of tars, each tar into a part of its own."""
     from misc.acceleration import accelerate
-    from misc.checkpoint import build_model, read_checkpoint
+    from misc.checkpoints.checkpoint import build_model, read_checkpoint
     from misc.encode import embed_tar
     from misc.extraction import is_folder
     from misc.shards import Part, extract_parts, list_hash, part_file, plan_of

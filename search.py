@@ -29,7 +29,7 @@ from misc.config import DataPaths
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from misc.checkpoint import Checkpoint
+    from misc.checkpoints.checkpoint import Checkpoint
     from models.joint_embedding import JointEmbedding
 
 
@@ -96,7 +96,7 @@ def embed_queries(
     import torch
 
     from misc.acceleration import accelerate
-    from misc.checkpoint import build_model
+    from misc.checkpoints.checkpoint import build_model
     from misc.encode import build_with_words, encode_images, encode_texts
     from misc.runtime.device import select_device
 
@@ -119,7 +119,7 @@ def embed_queries(
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Search, print what was found, maybe draw it, and return it."""
-    from misc.checkpoint import read_checkpoint
+    from misc.checkpoints.checkpoint import read_checkpoint
     from misc.search import load_gallery, name_answers, nearest
 
     check_request(args)

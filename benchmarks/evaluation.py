@@ -32,7 +32,7 @@ def ours(model: Path, photographs: list[Path], size: int) -> Work:
     import torch
 
     from misc.acceleration import accelerate
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
     from misc.encode import encode_pairs
     from misc.evaluation import retrieval_metrics
 
@@ -57,7 +57,7 @@ def naive(model: Path, photographs: list[Path], size: int) -> Work:
         encode_pairs,
         retrieval_metrics,
     )
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
 
     model = load_model(model)
     encoders = NaiveImageEncoder(model), NaiveTextEncoder(model)

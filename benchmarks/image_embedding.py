@@ -22,7 +22,7 @@ def ours(path: Path, batch: int, size: int, precision: str) -> Work:
     import torch
 
     from misc.acceleration import accelerate
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
 
     model = accelerate(load_model(path), precision)
     images = torch.from_numpy(inputs.pixels(batch, size))
@@ -38,7 +38,7 @@ def naive(path: Path, batch: int, size: int) -> Work:
     import torch
 
     from benchmarks.naive import NaiveImageEncoder
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
 
     encoder, images = (
         NaiveImageEncoder(load_model(path)),

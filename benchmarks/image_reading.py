@@ -45,7 +45,7 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     import torch
 
     from misc.acceleration import accelerate
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
     from misc.data.pairs import image_loader
     from misc.data.transforms import evaluation_transform
 

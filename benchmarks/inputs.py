@@ -34,7 +34,7 @@ def save_model(folder: Path, config: ModelConfig) -> Path:
     """
     import torch
 
-    from misc.checkpoint import save_checkpoint
+    from misc.checkpoints.checkpoint import save_checkpoint
     from models.joint_embedding import JointEmbedding
 
     torch.manual_seed(0)

@@ -23,7 +23,7 @@ def encoded(path: Path) -> Any:
     import torch
     import torch.nn.functional as F
 
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
     from misc.data.captions import RegionImage
 
     model = load_model(path)

@@ -16,7 +16,7 @@ from misc.cli import run
 
 FIRST_BATCH = """
 import sys, torch
-from misc.checkpoint import load_model
+from misc.checkpoints.checkpoint import load_model
 model = load_model(sys.argv[1])
 with torch.inference_mode():
     model.encode_image(torch.zeros(8, 3, int(sys.argv[2]), int(sys.argv[2])))

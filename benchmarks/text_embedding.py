@@ -19,7 +19,7 @@ LIMITS = {"float32": (2.5, 0.99999), "bfloat16": (6.0, 0.999)}  # least ratio, l
 
 def ours(path: Path, texts: Sequence[str], precision: str) -> Work:
     from misc.acceleration import accelerate
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
     from misc.encode import encode_texts
 
     model = accelerate(load_model(path), precision)
@@ -31,7 +31,7 @@ def naive(path: Path, texts: Sequence[str]) -> Work:
     import torch
 
     from benchmarks.naive import NaiveTextEncoder, encode_texts
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
 
     model = load_model(path)
     encoder = NaiveTextEncoder(model)

@@ -31,7 +31,7 @@ def batch(size: int, dimension: int) -> Any:
 
 def prepared(path: Path, epoch: int) -> Any:
     """Load the model and freeze what the recipe freezes in an epoch; all stages train in time."""
-    from misc.checkpoint import load_model
+    from misc.checkpoints.checkpoint import load_model
     from misc.config import TrainConfig
     from misc.training import set_trainable
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from misc.acceleration import accelerate
-from misc.checkpoint import build_model, read_checkpoint
+from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths, default_data_root
 from misc.data.pairs import find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image, to_rgb

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.checkpoint import Checkpoint, build_model, read_checkpoint
+from misc.checkpoints.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.config import DataPaths
 from misc.data.captions import CaptionedImage
 from misc.data.pairs import Failure, ImageBatch, find_word_vectors, image_loader

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from misc.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
+from misc.checkpoints.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
 from misc.data.captions import CaptionedImage, read_captions

@@ -11,7 +11,7 @@ from PIL import Image
 from demo import app
 from demo.explorer import SHOWN_SIDE, Explorer, View, parse_phrases, read_upload, shown
 from demo.gallery import Gallery, features_gallery, folder_gallery, read_lines, toy_gallery
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.transforms import load_image
 from misc.embedder import Embedder
 from misc.embeddings import save_embeddings

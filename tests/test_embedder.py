@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from misc.config import PRESETS
 from misc.embedder import Embedder
 from models.joint_embedding import JointEmbedding, ModelConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import eval_retrieval
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from misc.config import DataPaths
 from misc.data.captions import read_captions
 from misc.data.pairs import data_paths, find_word_vectors

@@ -9,7 +9,7 @@ from PIL import Image
 
 import image_features_extraction
 import text_features_extraction
-from misc.checkpoint import load_model, save_checkpoint
+from misc.checkpoints.checkpoint import load_model, save_checkpoint
 from misc.cli import LEFT_OUT_STATUS, run
 from misc.data.transforms import evaluation_transform
 from misc.embeddings import load_embeddings

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import train
-from misc.checkpoint import read_checkpoint
+from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.captions import read_captions
 from misc.data.pairs import PairDataset, data_paths, find_word_vectors

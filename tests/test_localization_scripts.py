@@ -12,7 +12,7 @@ from pycocotools import mask as coco_masks
 import localize
 import pointing_game
 import semantic_seg
-from misc.checkpoint import load_model, save_checkpoint
+from misc.checkpoints.checkpoint import load_model, save_checkpoint
 from misc.config import DataPaths
 from misc.data.captions import RegionImage, read_captions, read_instances
 from misc.data.pairs import data_paths, find_word_vectors

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from misc.acceleration import accelerate
-from misc.onnx_models import write_onnx_files
+from misc.checkpoints.onnx_models import write_onnx_files
 from models.joint_embedding import JointEmbedding, ModelConfig
 from models.pooling import GeneralizedPool, LastPool, MaxPool, encode_places
 

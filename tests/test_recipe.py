@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from misc.checkpoint import read_checkpoint
+from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.pairs import PairDataset
 from misc.runs import Progress, Run, load_optimizer, moving_average, new_optimizer

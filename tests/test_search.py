@@ -14,7 +14,7 @@ from PIL import Image
 import search
 from misc import search as search_module
 from misc import search_index
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from misc.embedder import Embedder
 from misc.embeddings import load_embeddings, save_embeddings
 from misc.search import Answer, Found, name_answers, nearest

@@ -18,7 +18,7 @@ from PIL import Image
 
 import image_features_extraction
 import text_features_extraction
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.tars import find_tars
 from misc.embeddings import load_embeddings
 from misc.shards import parts_of, verify

@@ -11,7 +11,7 @@ import torch
 import eval_retrieval
 import pointing_game
 import semantic_seg
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 SCRIPTS = {

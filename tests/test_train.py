@@ -12,7 +12,7 @@ import torch
 
 import train
 from misc import image_weights, loss, runs, training
-from misc.checkpoint import load_model, read_checkpoint
+from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.config import PRESETS, TrainConfig, check_settings
 from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import set_trainable

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from misc.checkpoint import read_checkpoint
+from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.pairs import PairBatch
 from misc.gradients import add_gradients

@@ -8,12 +8,12 @@ import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from misc import hub
-from misc.checkpoint import convert, load_model, read_checkpoint, save_checkpoint
-from misc.checkpoint import get_parser as get_checkpoint_parser
+from misc.checkpoints import hub
+from misc.checkpoints.checkpoint import convert, load_model, read_checkpoint, save_checkpoint
+from misc.checkpoints.checkpoint import get_parser as get_checkpoint_parser
+from misc.checkpoints.publish import get_parser, main
 from misc.config import PRESETS
 from misc.embedder import Embedder
-from misc.publish import get_parser, main
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 

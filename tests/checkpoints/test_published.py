@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from misc.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
-from misc.published import load_image_weights
+from misc.checkpoints.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
+from misc.checkpoints.published import load_image_weights
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 

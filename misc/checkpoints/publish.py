@@ -69,10 +69,10 @@ def main(args: argparse.Namespace) -> Path:
     Raises:
         FileExistsError: if there is a model already and ``--force`` was not given.
     """
-    from misc.checkpoint import build_model, read_checkpoint
+    from misc.checkpoints.checkpoint import build_model, read_checkpoint
+    from misc.checkpoints.hub import PREFIX, push, save_folder
+    from misc.checkpoints.model_card import model_card, read_results
     from misc.data.pairs import find_word_vectors
-    from misc.hub import PREFIX, push, save_folder
-    from misc.model_card import model_card, read_results
 
     if (args.folder / "config.json").exists() and not args.force:
         raise FileExistsError(f"{args.folder} has a config.json already; --force overwrites it")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from misc.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import save_checkpoint
+from misc.checkpoints.export import get_parser, main
 from misc.config import PRESETS
-from misc.export import get_parser, main
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=3, word_dim=50, sru_layers=2
 )

@@ -17,12 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from misc.checkpoints.hub import local_path, save_folder
+from misc.checkpoints.published import (
+    convert_published,
+    is_image_weights,
+    is_published,
+    published_notes,
+)
+from misc.checkpoints.tensor_files import (
+    check_tensors,
+    load_strictly,
+    read_safetensors,
+    read_torch_file,
+)
 from misc.cli import run
 from misc.config import evaluation_size
-from misc.hub import local_path, save_folder
-from misc.published import convert_published, is_image_weights, is_published, published_notes
 from misc.runtime.files import replacing
-from misc.tensor_files import check_tensors, load_strictly, read_safetensors, read_torch_file
 from models.config import ModelConfig
 from models.joint_embedding import FORMAT, JointEmbedding
 

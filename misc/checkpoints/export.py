@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> list[Path]:
     """
     if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript")):
         raise ValueError("the export needs: pip install -r requirements-export.txt")
-    from misc.checkpoint import build_model, read_checkpoint
-    from misc.onnx_models import write_onnx_files
+    from misc.checkpoints.checkpoint import build_model, read_checkpoint
+    from misc.checkpoints.onnx_models import write_onnx_files
 
     for library in ("onnx_ir", "onnxscript"):  # which tell every step of theirs
         logging.getLogger(library).setLevel(logging.WARNING)

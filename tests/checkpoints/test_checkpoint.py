@@ -3,7 +3,13 @@ import json
 import pytest
 import torch
 
-from misc.checkpoint import get_parser, load_model, main, read_checkpoint, save_checkpoint
+from misc.checkpoints.checkpoint import (
+    get_parser,
+    load_model,
+    main,
+    read_checkpoint,
+    save_checkpoint,
+)
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

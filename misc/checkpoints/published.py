@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from misc.tensor_files import check_tensors, load_strictly, read_torch_file
+from misc.checkpoints.tensor_files import check_tensors, load_strictly, read_torch_file
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 JOINT_PREFIXES = {
