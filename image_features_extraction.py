@@ -23,7 +23,7 @@ from misc.data.image_files import IMAGE_SUFFIXES, find_images
 if TYPE_CHECKING:
     import torch
 
-    from misc.extraction import NamedBatch
+    from misc.features.extraction import NamedBatch
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -61,10 +61,10 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many images were embedded and left out."""
     from misc.data.tars import find_tars
-    from misc.extraction import check_request
+    from misc.features.extraction import check_request
+    from misc.features.shards import PATIENCE, verify
     from misc.runtime.device import select_device
     from misc.runtime.distributed import process_group
-    from misc.shards import PATIENCE, verify
 
     if args.verify:
         return verify(args.output)
@@ -78,10 +78,10 @@ def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str,
     """Embed image files, into one file or into the parts of a folder."""
     from misc.acceleration import accelerate_for
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
-    from misc.embeddings import check_output
     from misc.encode import embed_image_files, embed_sample
-    from misc.extraction import extract, is_folder, named
-    from misc.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.embeddings import check_output
+    from misc.features.extraction import extract, is_folder, named
+    from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
 
     images = find_images([Path(source) for source in args.data], args.recursive)
     names = [str(image) for image in images]
@@ -118,8 +118,8 @@ def extract_tars(
     from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
     from misc.encode import embed_tar
-    from misc.extraction import is_folder
-    from misc.shards import Part, extract_parts, list_hash, part_file, plan_of
+    from misc.features.extraction import is_folder
+    from misc.features.shards import Part, extract_parts, list_hash, part_file, plan_of
 
     if not is_folder(args.output):
         raise ValueError(f"-o {args.output}: images of tars go into a folder, a part for each tar")

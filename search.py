@@ -120,7 +120,7 @@ def embed_queries(
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Search, print what was found, maybe draw it, and return it."""
     from misc.checkpoints.checkpoint import read_checkpoint
-    from misc.search import load_gallery, name_answers, nearest
+    from misc.features.search import load_gallery, name_answers, nearest
 
     check_request(args)
     checkpoint = read_checkpoint(args.path)
@@ -129,7 +129,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         names, embeddings = load_gallery(args.features, queries.shape[1])
         scores, rows = nearest(queries, embeddings, args.top)
     else:
-        from misc.search_index import open_index  # FAISS, without which exact search does
+        from misc.features.search_index import open_index  # FAISS, without which exact search does
 
         index = open_index(args.index, args.features, queries.shape[1])
         names, (scores, rows) = index.names, index.search(queries, args.top)

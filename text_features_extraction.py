@@ -20,7 +20,7 @@ from misc.config import DataPaths
 if TYPE_CHECKING:
     import torch
 
-    from misc.extraction import NamedBatch
+    from misc.features.extraction import NamedBatch
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -65,10 +65,10 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
-    from misc.extraction import check_request
+    from misc.features.extraction import check_request
+    from misc.features.shards import PATIENCE, verify
     from misc.runtime.device import select_device
     from misc.runtime.distributed import process_group
-    from misc.shards import PATIENCE, verify
 
     if args.verify:
         return verify(args.output)
@@ -80,10 +80,10 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed the lines of the file, into one file or into the parts of a folder."""
     from misc.acceleration import accelerate_for
-    from misc.embeddings import check_output
     from misc.encode import encode_texts, load_with_words
-    from misc.extraction import embed_lines, extract, is_folder
-    from misc.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.embeddings import check_output
+    from misc.features.extraction import embed_lines, extract, is_folder
+    from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
 
     lines = read_lines(args.data, args.encoding)
     folder = is_folder(args.output)

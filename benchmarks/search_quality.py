@@ -21,7 +21,7 @@ from misc.config import default_data_root
 from misc.data.captions import read_captions, read_instances
 from misc.data.pairs import data_paths
 from misc.embedder import Embedder
-from misc.search import nearest
+from misc.features.search import nearest
 from misc.toy.grammar import FRAMES, GROUNDS, KINDS, kinds, with_article
 
 PAIR_TOP, WORD_TOP = 5, 10

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from misc.cli import configure_logging
-from misc.search import nearest
-from misc.search_index import SearchIndex
+from misc.features.search import nearest
+from misc.features.search_index import SearchIndex
 
 DIMENSION, CLUSTERS, QUERIES, TOP = 2400, 2000, 100, 10
 PART = 10_000  # rows that are drawn at once

@@ -11,7 +11,7 @@ from misc.data.image_files import find_images
 from misc.data.pairs import data_paths
 from misc.embedder import Embedder
 from misc.encode import encode_images
-from misc.search import load_gallery
+from misc.features.search import load_gallery
 
 TOY_EXAMPLES = (
     "a dog",

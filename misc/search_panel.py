@@ -8,9 +8,9 @@ from torch import Tensor
 
 from misc.data.transforms import load_image
 from misc.encode import map_image_files
+from misc.features.search import Answer
 from misc.localization import kernel_heat_maps
 from misc.runtime.files import replacing
-from misc.search import Answer
 from misc.visualization import contact_sheet, overlay
 from models.joint_embedding import JointEmbedding
 

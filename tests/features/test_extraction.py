@@ -12,7 +12,7 @@ import text_features_extraction
 from misc.checkpoints.checkpoint import load_model, save_checkpoint
 from misc.cli import LEFT_OUT_STATUS, run
 from misc.data.transforms import evaluation_transform
-from misc.embeddings import load_embeddings
+from misc.features.embeddings import load_embeddings
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

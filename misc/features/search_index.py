@@ -16,8 +16,8 @@ import faiss
 import torch
 from torch import Tensor
 
+from misc.features.search import BLOCK, check_dimension, load_gallery, nearest
 from misc.runtime.files import replacing
-from misc.search import BLOCK, check_dimension, load_gallery, nearest
 
 FEW, MANY = 10_000, 1_000_000  # rows from which lists pay off; and those from which size matters
 TRAINING_ROWS, ITERATIONS = 64, 10  # for each list; of finding the lists' centres
@@ -120,7 +120,7 @@ class SearchIndex:
         return cls(index, *kept)
 
     def search(self, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
-        """Find near rows, as ``misc.search.nearest`` does, but maybe not quite the nearest.
+        """Find near rows, as ``misc.features.search.nearest`` does, but maybe not quite the nearest.
 
         Returns:
             Scores (Q, top) and rows (Q, top) on the CPU; the row is -1 where the lists that were

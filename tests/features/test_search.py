@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 import search
-from misc import search as search_module
-from misc import search_index
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.embedder import Embedder
-from misc.embeddings import load_embeddings, save_embeddings
-from misc.search import Answer, Found, name_answers, nearest
-from misc.search_index import SearchIndex, fingerprint, index_kind, open_index
+from misc.features import search as search_module
+from misc.features import search_index
+from misc.features.embeddings import load_embeddings, save_embeddings
+from misc.features.search import Answer, Found, name_answers, nearest
+from misc.features.search_index import SearchIndex, fingerprint, index_kind, open_index
 from misc.visualization import contact_sheet, overlay
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from misc.embeddings import load_embeddings
+from misc.features.embeddings import load_embeddings
 
 BLOCK = 8192  # rows that are compared at once
 
@@ -45,7 +45,7 @@ def load_gallery(path: Path, dimension: int) -> tuple[list[str], Tensor]:
     """Read the features to be searched: names and rows (N, D).
 
     Args:
-        path: a file or a folder of embeddings, see ``misc.embeddings``.
+        path: a file or a folder of embeddings, see ``misc.features.embeddings``.
         dimension: D of the model that embeds the queries.
 
     Raises:

@@ -231,7 +231,7 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
 
 
 def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
-    """Read the parts that ``misc.shards`` wrote, in their order."""
+    """Read the parts that ``misc.features.shards`` wrote, in their order."""
     if not (folder / MANIFEST).exists():
         raise ValueError(
             f"{folder} has no {MANIFEST}: it is no folder of embeddings, or its extraction has not "
@@ -250,7 +250,7 @@ def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
 
 
 PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
-python -c "import pickle, torch; from misc.embeddings import save_embeddings as save; \
+python -c "import pickle, torch; from misc.features.embeddings import save_embeddings as save; \
 names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
 
 

@@ -8,7 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misc.embeddings import FORMATS, check_output, load_embeddings, save_embeddings, writing
+from misc.features.embeddings import (
+    FORMATS,
+    check_output,
+    load_embeddings,
+    save_embeddings,
+    writing,
+)
 
 READ_AGAIN = [".npz", ".npy", ".parquet"]
 

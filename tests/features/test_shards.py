@@ -20,11 +20,11 @@ import image_features_extraction
 import text_features_extraction
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.tars import find_tars
-from misc.embeddings import load_embeddings
-from misc.shards import parts_of, verify
+from misc.features.embeddings import load_embeddings
+from misc.features.shards import parts_of, verify
 from models.joint_embedding import JointEmbedding, ModelConfig
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def save_model(path, seed=0):
