@@ -56,11 +56,11 @@ def get_parser() -> argparse.ArgumentParser:
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Compute the metrics and lay them out as a table."""
-    from misc.acceleration import accelerate
     from misc.data.captions import read_captions
     from misc.data.pairs import data_paths
-    from misc.encode import encode_pairs, load_with_words
     from misc.evaluation import format_metrics, retrieval_metrics
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_pairs, load_with_words
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     images = read_captions(paths, (args.split,))

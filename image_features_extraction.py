@@ -76,12 +76,12 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed image files, into one file or into the parts of a folder."""
-    from misc.acceleration import accelerate_for
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
-    from misc.encode import embed_image_files, embed_sample
     from misc.features.embeddings import check_output
     from misc.features.extraction import extract, is_folder, named
     from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.inference.acceleration import accelerate_for
+    from misc.inference.encode import embed_image_files, embed_sample
 
     images = find_images([Path(source) for source in args.data], args.recursive)
     names = [str(image) for image in images]
@@ -115,11 +115,11 @@ def extract_tars(
     args: argparse.Namespace, tars: list[str], device: "torch.device"
 ) -> dict[str, Any]:
     """Embed the images of tars, each tar into a part of its own."""
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
-    from misc.encode import embed_tar
     from misc.features.extraction import is_folder
     from misc.features.shards import Part, extract_parts, list_hash, part_file, plan_of
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import embed_tar
 
     if not is_folder(args.output):
         raise ValueError(f"-o {args.output}: images of tars go into a folder, a part for each tar")

@@ -115,9 +115,9 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Play the game, and lay the results out as a table."""
-    from misc.acceleration import accelerate
     from misc.data.pairs import data_paths
-    from misc.encode import encode_texts, load_with_words, map_image_files
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_texts, load_with_words, map_image_files
     from misc.pointing import (
         category_average,
         chosen_images,

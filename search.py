@@ -95,9 +95,9 @@ def embed_queries(
     """Load the model, and embed the texts and then the image: (Q, D), unit rows."""
     import torch
 
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import build_model
-    from misc.encode import build_with_words, encode_images, encode_texts
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import build_with_words, encode_images, encode_texts
     from misc.runtime.device import select_device
 
     device = select_device(args.device)

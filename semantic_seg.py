@@ -97,10 +97,10 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Score the masks, and lay the results out as a table."""
-    from misc.acceleration import accelerate
     from misc.data.captions import read_captions, read_instances
     from misc.data.pairs import data_paths
-    from misc.encode import encode_texts, load_with_words, map_image_files
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_texts, load_with_words, map_image_files
     from misc.localization import segmentation_metrics
     from misc.runtime.distributed import own_share
     from misc.segmentation import gather_scores, score_images

@@ -31,10 +31,10 @@ def captioned(paths: list[Path]) -> Any:
 def ours(model: Path, photographs: list[Path], size: int) -> Work:
     import torch
 
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import load_model
-    from misc.encode import encode_pairs
     from misc.evaluation import retrieval_metrics
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_pairs
 
     model = accelerate(load_model(model))
     texts, images = captioned(photographs)

@@ -21,8 +21,8 @@ LIMITS = {"float32": (1.8, 0.75, 0.99999), "bfloat16": (3.3, 0.8, 0.995)}
 def ours(path: Path, batch: int, size: int, precision: str) -> Work:
     import torch
 
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import load_model
+    from misc.inference.acceleration import accelerate
 
     model = accelerate(load_model(path), precision)
     images = torch.from_numpy(inputs.pixels(batch, size))

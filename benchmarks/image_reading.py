@@ -44,10 +44,10 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     """Encode images as they are read; the result is the percentage of the time spent waiting."""
     import torch
 
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import load_model
     from misc.data.pairs import image_loader
     from misc.data.transforms import evaluation_transform
+    from misc.inference.acceleration import accelerate
 
     model = accelerate(load_model(model))
 

@@ -40,7 +40,7 @@ def encoded(path: Path) -> Any:
 def ours(path: Path, components: int) -> Work:
     import torch
 
-    from misc.encode import MappedBatch
+    from misc.inference.encode import MappedBatch
     from misc.pointing import score_images
 
     model, maps, texts, images = encoded(path)

@@ -45,7 +45,7 @@ def encoded(path: Path) -> Any:
 def ours(path: Path) -> Work:
     import torch
 
-    from misc.encode import MappedBatch
+    from misc.inference.encode import MappedBatch
     from misc.segmentation import score_images
 
     model, maps, texts, images = encoded(path)

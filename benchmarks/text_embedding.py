@@ -18,9 +18,9 @@ LIMITS = {"float32": (2.5, 0.99999), "bfloat16": (6.0, 0.999)}  # least ratio, l
 
 
 def ours(path: Path, texts: Sequence[str], precision: str) -> Work:
-    from misc.acceleration import accelerate
     from misc.checkpoints.checkpoint import load_model
-    from misc.encode import encode_texts
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_texts
 
     model = accelerate(load_model(path), precision)
     words = inputs.word_vectors(texts, model.config.word_dim)

@@ -10,8 +10,8 @@ from misc.data.captions import read_captions
 from misc.data.image_files import find_images
 from misc.data.pairs import data_paths
 from misc.embedder import Embedder
-from misc.encode import encode_images
 from misc.features.search import load_gallery
+from misc.inference.encode import encode_images
 
 TOY_EXAMPLES = (
     "a dog",

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from misc.acceleration import accelerate
 from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths, default_data_root
 from misc.data.pairs import find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image, to_rgb
-from misc.encode import encode_texts
+from misc.inference.acceleration import accelerate
+from misc.inference.encode import encode_texts
 from misc.localization import heat_maps
 from misc.runtime.device import select_device
 from misc.words.word_vectors import WordVectors

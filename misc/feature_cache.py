@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.acceleration import accelerate
 from misc.data.pairs import image_loader
 from misc.data.transforms import evaluation_transform
+from misc.inference.acceleration import accelerate
 from misc.runtime.distributed import main_first
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding

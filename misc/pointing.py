@@ -14,7 +14,7 @@ from misc.data.captions import (
     read_coco_ids,
     read_regions,
 )
-from misc.encode import MappedBatch
+from misc.inference.encode import MappedBatch
 from misc.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.runtime.distributed import gather_objects, gather_rows
 

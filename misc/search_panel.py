@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from misc.data.transforms import load_image
-from misc.encode import map_image_files
 from misc.features.search import Answer
+from misc.inference.encode import map_image_files
 from misc.localization import kernel_heat_maps
 from misc.runtime.files import replacing
 from misc.visualization import contact_sheet, overlay

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from misc.data.captions import InstanceImage, category_masks
-from misc.encode import MappedBatch
+from misc.inference.encode import MappedBatch
 from misc.localization import (
     PUBLISHED_SIDE,
     intersection_over_union,

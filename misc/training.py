@@ -11,14 +11,14 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from misc.acceleration import accelerate
 from misc.config import TrainConfig
 from misc.data.captions import CaptionedImage
 from misc.data.pairs import PairBatch, PairDataset, pair_loader
-from misc.encode import encode_pairs
 from misc.evaluation import retrieval_metrics
 from misc.feature_cache import cached_features
 from misc.gradients import add_gradients
+from misc.inference.acceleration import accelerate
+from misc.inference.encode import encode_pairs
 from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
 from misc.progress_pictures import heat_map_panel
 from misc.runs import Progress, Run

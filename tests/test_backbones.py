@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from misc.acceleration import accelerate
 from misc.config import PRESETS, TrainConfig
 from misc.image_weights import PACKAGE, normalised_for, start_from
+from misc.inference.acceleration import accelerate
 from misc.training import set_trainable
 from models.backbones import build_trunk, image_statistics, trunk_stages
 from models.joint_embedding import JointEmbedding, ModelConfig

@@ -13,7 +13,7 @@ from misc.config import DataPaths
 from misc.data.captions import read_captions
 from misc.data.pairs import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
-from misc.encode import encode_pairs
+from misc.inference.encode import encode_pairs
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 SMALL = ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1)

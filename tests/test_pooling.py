@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from misc.acceleration import accelerate
 from misc.checkpoints.onnx_models import write_onnx_files
+from misc.inference.acceleration import accelerate
 from models.joint_embedding import JointEmbedding, ModelConfig
 from models.pooling import GeneralizedPool, LastPool, MaxPool, encode_places
 
