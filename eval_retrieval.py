@@ -58,7 +58,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     """Compute the metrics and lay them out as a table."""
     from misc.data.captions import read_captions
     from misc.data.pairs import data_paths
-    from misc.evaluation import format_metrics, retrieval_metrics
+    from misc.evaluation.retrieval import format_metrics, retrieval_metrics
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs, load_with_words
 

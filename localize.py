@@ -70,9 +70,9 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
     from misc.checkpoints.checkpoint import read_checkpoint
+    from misc.evaluation.localization import kernel_heat_maps
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import build_with_words, encode_texts, map_image_files
-    from misc.localization import kernel_heat_maps
     from misc.panels import output_names, write_outputs
     from misc.runtime.device import select_device
 

@@ -116,9 +116,7 @@ def report(title: str, results: dict[str, Any]) -> str:
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Play the game, and lay the results out as a table."""
     from misc.data.pairs import data_paths
-    from misc.inference.acceleration import accelerate
-    from misc.inference.encode import encode_texts, load_with_words, map_image_files
-    from misc.pointing import (
+    from misc.evaluation.pointing import (
         category_average,
         chosen_images,
         gather_hits,
@@ -126,6 +124,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         summarize,
         unusual_regions,
     )
+    from misc.inference.acceleration import accelerate
+    from misc.inference.encode import encode_texts, load_with_words, map_image_files
     from misc.runtime.distributed import own_share
 
     paths = data_paths(args.data_root, DATASETS[args.dataset])

@@ -99,11 +99,11 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     """Score the masks, and lay the results out as a table."""
     from misc.data.captions import read_captions, read_instances
     from misc.data.pairs import data_paths
+    from misc.evaluation.localization import segmentation_metrics
+    from misc.evaluation.segmentation import gather_scores, score_images
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_texts, load_with_words, map_image_files
-    from misc.localization import segmentation_metrics
     from misc.runtime.distributed import own_share
-    from misc.segmentation import gather_scores, score_images
 
     paths = data_paths(args.data_root, args.dataset)
     paths.existing(paths.images)

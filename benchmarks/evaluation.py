@@ -32,7 +32,7 @@ def ours(model: Path, photographs: list[Path], size: int) -> Work:
     import torch
 
     from misc.checkpoints.checkpoint import load_model
-    from misc.evaluation import retrieval_metrics
+    from misc.evaluation.retrieval import retrieval_metrics
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs
 

@@ -40,8 +40,8 @@ def encoded(path: Path) -> Any:
 def ours(path: Path, components: int) -> Work:
     import torch
 
+    from misc.evaluation.pointing import score_images
     from misc.inference.encode import MappedBatch
-    from misc.pointing import score_images
 
     model, maps, texts, images = encoded(path)
     batch = MappedBatch(list(range(BATCH)), torch.empty(0), maps, [])

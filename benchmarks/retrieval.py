@@ -29,7 +29,7 @@ def embeddings(count: int, dimension: int) -> Any:
 
 
 def ours(count: int, dimension: int) -> Work:
-    from misc.evaluation import DIRECTIONS, retrieval_metrics
+    from misc.evaluation.retrieval import DIRECTIONS, retrieval_metrics
 
     pairs = embeddings(count, dimension)
 

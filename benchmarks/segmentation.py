@@ -45,8 +45,8 @@ def encoded(path: Path) -> Any:
 def ours(path: Path) -> Work:
     import torch
 
+    from misc.evaluation.segmentation import score_images
     from misc.inference.encode import MappedBatch
-    from misc.segmentation import score_images
 
     model, maps, texts, images = encoded(path)
     embeddings = torch.zeros(BATCH, model.config.embedding_dim)

@@ -11,8 +11,8 @@ from torch import Tensor
 from demo.gallery import Gallery
 from misc.data.transforms import load_image, to_rgb
 from misc.embedder import Embedder
+from misc.evaluation.localization import peaks
 from misc.features.search import nearest
-from misc.localization import peaks
 from misc.visualization import mark_peak, overlay
 from misc.words.word_vectors import tokenize
 

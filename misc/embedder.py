@@ -12,9 +12,9 @@ from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.config import DataPaths, default_data_root
 from misc.data.pairs import find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image, to_rgb
+from misc.evaluation.localization import heat_maps
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_texts
-from misc.localization import heat_maps
 from misc.runtime.device import select_device
 from misc.words.word_vectors import WordVectors
 

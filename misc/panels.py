@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from misc.data.transforms import load_image
-from misc.localization import mask_boxes, masks, peaks
+from misc.evaluation.localization import mask_boxes, masks, peaks
 from misc.runtime.files import replacing
 from misc.visualization import localization_panel
 

@@ -7,8 +7,8 @@ from PIL import Image
 from misc.data.captions import CaptionedImage
 from misc.data.transforms import load_image
 from misc.embedder import COMPONENTS
+from misc.evaluation.localization import kernel_heat_maps
 from misc.inference.encode import encode_texts, map_image_files
-from misc.localization import kernel_heat_maps
 from misc.visualization import overlay, panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from misc.config import TrainConfig
 from misc.data.captions import CaptionedImage
 from misc.data.pairs import PairBatch, PairDataset, pair_loader
-from misc.evaluation import retrieval_metrics
+from misc.evaluation.retrieval import retrieval_metrics
 from misc.feature_cache import cached_features
 from misc.gradients import add_gradients
 from misc.inference.acceleration import accelerate

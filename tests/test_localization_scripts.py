@@ -17,8 +17,8 @@ from misc.config import DataPaths
 from misc.data.captions import RegionImage, read_captions, read_instances
 from misc.data.pairs import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
-from misc.pointing import score_regions, unusual_regions
-from misc.segmentation import score_pairs
+from misc.evaluation.pointing import score_regions, unusual_regions
+from misc.evaluation.segmentation import score_pairs
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 SIZE, COMPONENTS = 48, 5

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from misc.config import DataPaths, default_data_root
 from misc.data.captions import category_masks, read_instances
-from misc.localization import mask_boxes
+from misc.evaluation.localization import mask_boxes
 
 pytestmark = pytest.mark.browser
 for library in ("gradio", "playwright"):

@@ -265,7 +265,7 @@ def encode_pairs(
 
     Returns:
         Image embeddings (N, D), caption embeddings (M, D) and the row (M,) of each caption's
-        image: the arguments of ``misc.evaluation.retrieval_metrics``.
+        image: the arguments of ``misc.evaluation.retrieval.retrieval_metrics``.
 
     Raises:
         ValueError: if no image can be read, a caption has no word, or an embedding is not finite.

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from misc.evaluation.localization import heat_maps, kernel_heat_maps
 from misc.inference import acceleration
 from misc.inference.acceleration import accelerate, accelerate_for, compiled, has_fast_bfloat16
-from misc.localization import heat_maps, kernel_heat_maps
 from misc.runtime.device import use_fast_products
 from models.joint_embedding import JointEmbedding, ModelConfig
 

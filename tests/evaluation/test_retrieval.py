@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misc import evaluation
-from misc.evaluation import format_metrics, retrieval_metrics
+from misc.evaluation import retrieval as evaluation
+from misc.evaluation.retrieval import format_metrics, retrieval_metrics
 
 
 def naive_ranks(queries, items, relevant):

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from misc.data.captions import InstanceImage, category_masks
-from misc.inference.encode import MappedBatch
-from misc.localization import (
+from misc.evaluation.localization import (
     PUBLISHED_SIDE,
     intersection_over_union,
     kernel_heat_maps,
     masks,
     resize_nearest,
 )
+from misc.inference.encode import MappedBatch
 from misc.runtime.distributed import gather_objects, gather_rows, in_order
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from misc.data.captions import (
     read_coco_ids,
     read_regions,
 )
+from misc.evaluation.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.inference.encode import MappedBatch
-from misc.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.runtime.distributed import gather_objects, gather_rows
 
 # What is scored, in the order of the columns of the hits.

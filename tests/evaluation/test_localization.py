@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from misc.localization import (
+from misc.evaluation.localization import (
     average_precision,
     heat_maps,
     intersection_over_union,
