@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     from misc.evaluation.localization import kernel_heat_maps
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import build_with_words, encode_texts, map_image_files
-    from misc.panels import output_names, write_outputs
+    from misc.pictures.outputs import output_names, write_outputs
     from misc.runtime.device import select_device
 
     device = select_device(args.device)

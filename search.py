@@ -141,7 +141,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             print(f"  {found.score:.4f}  {found.name}")  # noqa: T201
     left_out = []
     if args.open_panel is not None:
-        from misc.search_panel import write_sheet
+        from misc.pictures.search_sheet import write_sheet
 
         left_out = write_sheet(
             args.open_panel,

@@ -9,7 +9,7 @@ from misc.data.transforms import load_image
 from misc.embedder import COMPONENTS
 from misc.evaluation.localization import kernel_heat_maps
 from misc.inference.encode import encode_texts, map_image_files
-from misc.visualization import overlay, panel
+from misc.pictures.panels import overlay, panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 

@@ -19,10 +19,10 @@ from misc.features import search_index
 from misc.features.embeddings import load_embeddings, save_embeddings
 from misc.features.search import Answer, Found, name_answers, nearest
 from misc.features.search_index import SearchIndex, fingerprint, index_kind, open_index
-from misc.visualization import contact_sheet, overlay
+from misc.pictures.panels import contact_sheet, overlay
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-from tests.test_visualization import contains
+from tests.pictures.test_panels import contains
 
 DIMENSION = 16
 

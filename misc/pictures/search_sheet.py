@@ -10,8 +10,8 @@ from misc.data.transforms import load_image
 from misc.evaluation.localization import kernel_heat_maps
 from misc.features.search import Answer
 from misc.inference.encode import map_image_files
+from misc.pictures.panels import contact_sheet, overlay
 from misc.runtime.files import replacing
-from misc.visualization import contact_sheet, overlay
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)

@@ -55,8 +55,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> Path:
     """Draw loss, recalls and learning rate over the epochs; return the picture's file."""
+    from misc.pictures.panels import draw_curves
     from misc.runtime.files import replacing
-    from misc.visualization import draw_curves
 
     picture = draw_curves(read_log(args.run), args.run.resolve().name)
     file = args.output or args.run / "curves.png"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.visualization import (
+from misc.pictures.panels import (
     COLORMAP,
     colorize,
     localization_panel,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from misc.data.transforms import load_image
 from misc.evaluation.localization import mask_boxes, masks, peaks
+from misc.pictures.panels import localization_panel
 from misc.runtime.files import replacing
-from misc.visualization import localization_panel
 
 
 def output_names(images: Sequence[Path]) -> list[str]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from misc.curves import DIRECTIONS, RECALLS
+from misc.pictures.curves import DIRECTIONS, RECALLS
 
 if TYPE_CHECKING:  # curves, and --help, need no torch
     from matplotlib.axes import Axes
@@ -215,6 +215,6 @@ def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Image.Ima
 
 if __name__ == "__main__":
     from misc.cli import run
-    from misc.curves import get_parser, main
+    from misc.pictures.curves import get_parser, main
 
     run(main, get_parser())
