@@ -65,11 +65,11 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.data.captions import read_captions
     from misc.data.pairs import PairDataset, data_paths, find_word_vectors
     from misc.data.transforms import training_transform
-    from misc.loss import CollapseMonitor
-    from misc.runs import choose_settings, start_or_resume, training_images
     from misc.runtime.device import StopRequest, select_device
     from misc.runtime.distributed import is_main, process_group
-    from misc.training import event_log, train_epoch, validate
+    from misc.training.loop import event_log, train_epoch, validate
+    from misc.training.losses import CollapseMonitor
+    from misc.training.runs import choose_settings, start_or_resume, training_images
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)

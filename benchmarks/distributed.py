@@ -18,10 +18,10 @@ import torch
 
 from misc.config import PRESETS
 from misc.data.pairs import PairBatch
-from misc.gradients import add_gradients
-from misc.loss import HardNegativeLoss
 from misc.runtime import distributed
-from misc.training import set_trainable
+from misc.training.gradients import add_gradients
+from misc.training.loop import set_trainable
+from misc.training.losses import HardNegativeLoss
 from models.joint_embedding import JointEmbedding
 
 BATCH = 64  # pairs a step, of all processes

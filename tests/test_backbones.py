@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from misc.config import PRESETS, TrainConfig
-from misc.image_weights import PACKAGE, normalised_for, start_from
 from misc.inference.acceleration import accelerate
-from misc.training import set_trainable
+from misc.training.image_weights import PACKAGE, normalised_for, start_from
+from misc.training.loop import set_trainable
 from models.backbones import build_trunk, image_statistics, trunk_stages
 from models.joint_embedding import JointEmbedding, ModelConfig
 

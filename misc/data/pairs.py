@@ -187,7 +187,7 @@ PairItem = tuple[Tensor, Tensor, int]
 
 
 class Features(Protocol):
-    """Where features of images come from: ``misc.feature_cache.FeatureCache``."""
+    """Where features of images come from: ``misc.training.feature_cache.FeatureCache``."""
 
     def load(self, index: int, mirrored: bool) -> Tensor:
         """Read those of an image, (C, h, w); ``ValueError`` if there are none."""

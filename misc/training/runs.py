@@ -17,9 +17,9 @@ from misc.checkpoints.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.cli import given_settings
 from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
 from misc.data.captions import CaptionedImage, read_captions
-from misc.image_weights import normalised_for, start_from
 from misc.runtime.distributed import gather_objects, is_main, was_restarted
 from misc.runtime.files import replacing
+from misc.training.image_weights import normalised_for, start_from
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 

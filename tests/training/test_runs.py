@@ -7,9 +7,9 @@ import torch
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.pairs import PairDataset
-from misc.runs import Progress, Run, load_optimizer, moving_average, new_optimizer
+from misc.training.runs import Progress, Run, load_optimizer, moving_average, new_optimizer
 from models.joint_embedding import JointEmbedding, ModelConfig
-from tests.test_train import assert_same, run_train
+from tests.training.test_train import assert_same, run_train
 
 
 @pytest.fixture

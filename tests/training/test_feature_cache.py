@@ -12,7 +12,7 @@ from misc.config import TrainConfig
 from misc.data.captions import read_captions
 from misc.data.pairs import PairDataset, data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
-from misc.feature_cache import cached_features
+from misc.training.feature_cache import cached_features
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_MODEL
 
@@ -66,7 +66,7 @@ def test_any_change_makes_another_cache_and_nothing_changed_none(model, photogra
 
 
 def test_a_half_written_cache_is_made_again(model, photographs, tmp_path, monkeypatch):
-    from misc import feature_cache
+    from misc.training import feature_cache
 
     def killed(*arguments, **options):
         raise KeyboardInterrupt

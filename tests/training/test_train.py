@@ -11,15 +11,17 @@ import pytest
 import torch
 
 import train
-from misc import image_weights, loss, runs, training
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.config import PRESETS, TrainConfig, check_settings
 from misc.toy.dataset import SceneCounts, ensure_toy
-from misc.training import set_trainable
+from misc.training import image_weights, runs
+from misc.training import loop as training
+from misc.training import losses as loss
+from misc.training.loop import set_trainable
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_TRAINING
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run_train(toy_root, runs, options):

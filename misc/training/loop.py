@@ -15,13 +15,8 @@ from misc.config import TrainConfig
 from misc.data.captions import CaptionedImage
 from misc.data.pairs import PairBatch, PairDataset, pair_loader
 from misc.evaluation.retrieval import retrieval_metrics
-from misc.feature_cache import cached_features
-from misc.gradients import add_gradients
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_pairs
-from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
-from misc.progress_pictures import heat_map_panel
-from misc.runs import Progress, Run
 from misc.runtime.device import StopRequest
 from misc.runtime.distributed import (
     broadcast_buffers,
@@ -32,6 +27,17 @@ from misc.runtime.distributed import (
     rank,
     world_size,
 )
+from misc.training.feature_cache import cached_features
+from misc.training.gradients import add_gradients
+from misc.training.losses import (
+    CollapseMonitor,
+    ContrastiveLoss,
+    HardNegativeLoss,
+    PairLoss,
+    SoftmaxLoss,
+)
+from misc.training.progress_pictures import heat_map_panel
+from misc.training.runs import Progress, Run
 from misc.words.word_vectors import WordVectors
 from models.backbones import trunk_stages
 from models.joint_embedding import JointEmbedding
@@ -62,9 +68,9 @@ def train_step(
 
     Args:
         run: the run whose step it is.
-        model: its model, ready for ``misc.gradients.add_gradients``.
+        model: its model, ready for ``misc.training.gradients.add_gradients``.
         batch: pairs of this process.
-        loss_function: a ``misc.loss.PairLoss``.
+        loss_function: a ``misc.training.losses.PairLoss``.
 
     Returns:
         The loss, summed over the pairs of all processes, and how many those are.

@@ -38,7 +38,7 @@ def add_gradients(
     Args:
         model: the joint embedding, or ``misc.runtime.distributed.parallel`` of it.
         batch: the pairs of this process, on its device; there may be none.
-        loss_function: a ``misc.loss.PairLoss``.
+        loss_function: a ``misc.training.losses.PairLoss``.
         seeds: of dropout, to which the process and the chunk are added.
         precision: "float32" or "bfloat16".
         chunk_size: pairs that are embedded at a time, for which there must be memory (cached

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from misc.gradients import add_gradients, keeping_statistics
-from misc.loss import ContrastiveLoss
 from misc.runtime.device import seed_generators
+from misc.training.gradients import add_gradients, keeping_statistics
+from misc.training.losses import ContrastiveLoss
 from tests.runtime.test_distributed import EVERYTHING, gradients, pairs, small_model
 
 LOSS = ContrastiveLoss()

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import train
 from misc.config import DataPaths
 from misc.data.captions import read_captions
-from misc.progress_pictures import followed, heat_map_panel
+from misc.training.progress_pictures import followed, heat_map_panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_TRAINING

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misc.loss import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
+from misc.training.losses import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 
 
 def embeddings(batch=6, dimension=5):
