@@ -44,7 +44,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest
 
 test-web: .venv/installed-dev .venv/installed-demo
-	$(BIN)/python -m pytest -m browser -rs tests/test_web.py
+	$(BIN)/python -m pytest -m browser -rs tests/demo/test_web.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'

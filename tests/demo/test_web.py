@@ -28,7 +28,7 @@ from playwright.sync_api import expect  # noqa: E402
 from demo.browser import browsing, find_chromium, serving  # noqa: E402
 from demo.screenshot import take_screenshot  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MODEL = Path(os.environ.get("DSVE_MODEL", ROOT / "runs" / "toy" / "best.pt"))
 SCREENSHOTS = ROOT / "out" / "web"
 WIDE = {"width": 1280, "height": 900}

@@ -18,7 +18,7 @@ from misc.features.embeddings import save_embeddings
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=50, sru_layers=1
 )
