@@ -9,8 +9,17 @@ Examples:
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import caption_options, common_options, model_options, positive, run, write_json
-from misc.config import DATASETS, TOY_IMAGE_SIZE, evaluation_size
+from misc.cli import evaluate_and_report, run
+from misc.cli.arguments import positive
+from misc.cli.options import (
+    caption_options,
+    common_options,
+    evaluation_options,
+    image_options,
+    model_options,
+    script_parser,
+)
+from misc.config import DATASETS, evaluation_size
 
 if TYPE_CHECKING:
     import torch
@@ -20,13 +29,13 @@ COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K"
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[model_options(batch_size=32), caption_options(), common_options()],
-    )
-    parser.add_argument(
-        "--dataset", choices=DATASETS, default="coco", help="data set (default: %(default)s)"
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=32),
+        evaluation_options(DATASETS, default="coco", limit=False),
+        image_options(),
+        caption_options(),
+        common_options(),
     )
     parser.add_argument(
         "--split",
@@ -38,12 +47,6 @@ def get_parser() -> argparse.ArgumentParser:
         parser.add_argument(
             flag, dest="split", action="store_const", const=split, help=f"same as --split {split}"
         )
-    parser.add_argument(
-        "--image-size",
-        type=positive,
-        help="side of the square that images are squeezed to, in pixels (default: "
-        f"the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
-    )
     parser.add_argument(
         "--folds",
         type=positive,
@@ -57,10 +60,11 @@ def get_parser() -> argparse.ArgumentParser:
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Compute the metrics and lay them out as a table."""
     from misc.data.captions import read_captions
-    from misc.data.pairs import data_paths
+    from misc.data.paths import data_paths
     from misc.evaluation.retrieval import format_metrics, retrieval_metrics
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import encode_pairs, load_with_words
+    from misc.inference.encode import encode_pairs
+    from misc.inference.loading import load_with_words
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     images = read_captions(paths, (args.split,))
@@ -94,15 +98,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print the table and return the metrics."""
-    from misc.runtime.device import select_device
-    from misc.runtime.distributed import is_main, process_group
-
-    with process_group(select_device(args.device)) as device:
-        results, table = evaluate(args, device)
-        if is_main():
-            print(table)  # noqa: T201
-            write_json(results, args.json)
-    return results
+    return evaluate_and_report(args, evaluate)
 
 
 if __name__ == "__main__":

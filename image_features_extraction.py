@@ -17,7 +17,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import common_options, model_options, output_options, positive, run
+from misc.cli import run
+from misc.cli.options import (
+    common_options,
+    folder_options,
+    image_options,
+    model_options,
+    output_options,
+    script_parser,
+)
 from misc.data.image_files import IMAGE_SUFFIXES, find_images
 
 if TYPE_CHECKING:
@@ -28,14 +36,13 @@ if TYPE_CHECKING:
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=32, texts=False, required=False),
-            output_options("image_embeddings.npz"),
-            common_options(precision="auto"),
-        ],
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=32, texts=False, required=False),
+        output_options("image_embeddings.npz"),
+        common_options(precision="auto"),
+        folder_options(),
+        image_options(),
     )
     parser.add_argument(
         "-d",
@@ -45,15 +52,6 @@ def get_parser() -> argparse.ArgumentParser:
         help=f"folders of images ({' '.join(IMAGE_SUFFIXES)}, in any case), images, or text files "
         "with the path of an image a line; or WebDataset tars, paths or URLs that fsspec opens, "
         "'shards/{000..099}.tar' for many, each of which becomes one part of the folder -o",
-    )
-    parser.add_argument(
-        "-r", "--recursive", action="store_true", help="look into folders of folders, too"
-    )
-    parser.add_argument(
-        "--image-size",
-        type=positive,
-        help="side of the square that images are squeezed to, in pixels (default: 400; 128 for a "
-        "model trained on the toy set)",
     )
     return parser
 
@@ -81,7 +79,7 @@ def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str,
     from misc.features.extraction import extract, is_folder, named
     from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
     from misc.inference.acceleration import accelerate_for
-    from misc.inference.encode import embed_image_files, embed_sample
+    from misc.inference.batches import embed_image_files, embed_sample
 
     images = find_images([Path(source) for source in args.data], args.recursive)
     names = [str(image) for image in images]
@@ -119,7 +117,7 @@ def extract_tars(
     from misc.features.extraction import is_folder
     from misc.features.shards import Part, extract_parts, list_hash, part_file, plan_of
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import embed_tar
+    from misc.inference.batches import embed_tar
 
     if not is_folder(args.output):
         raise ValueError(f"-o {args.output}: images of tars go into a folder, a part for each tar")

@@ -13,8 +13,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from misc.cli import common_options, localization_options, model_options, run, write_json
-from misc.config import DataPaths
+from misc.cli import run, write_json
+from misc.cli.options import (
+    common_options,
+    folder_options,
+    localization_options,
+    model_options,
+    script_parser,
+)
 from misc.data.image_files import IMAGE_SUFFIXES, find_images
 
 logger = logging.getLogger(__name__)
@@ -22,14 +28,12 @@ logger = logging.getLogger(__name__)
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=8),
-            localization_options(components=180, threshold=0.7),
-            common_options(),
-        ],
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=8),
+        localization_options(components=180, threshold=0.7),
+        folder_options(),
+        common_options(),
     )
     parser.add_argument(
         "-i",
@@ -39,9 +43,6 @@ def get_parser() -> argparse.ArgumentParser:
         required=True,
         metavar="PATH",
         help=f"images ({' '.join(IMAGE_SUFFIXES)}), or folders of them",
-    )
-    parser.add_argument(
-        "-r", "--recursive", action="store_true", help="look into folders of folders, too"
     )
     parser.add_argument(
         "-t", "--texts", nargs="+", required=True, metavar="PHRASE", help="what to look for"
@@ -70,9 +71,12 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
     from misc.checkpoints.checkpoint import read_checkpoint
+    from misc.data.paths import DataPaths
     from misc.evaluation.localization import kernel_heat_maps
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import build_with_words, encode_texts, map_image_files
+    from misc.inference.batches import map_image_files
+    from misc.inference.encode import encode_texts
+    from misc.inference.loading import build_with_words
     from misc.pictures.outputs import output_names, write_outputs
     from misc.runtime.device import select_device
 

@@ -15,14 +15,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import (
+from misc.cli import evaluate_and_report, listed, run
+from misc.cli.options import (
     common_options,
-    listed,
+    evaluation_options,
     localization_options,
     model_options,
-    positive,
-    run,
-    write_json,
+    script_parser,
 )
 from misc.config import evaluation_size
 
@@ -40,21 +39,17 @@ POINTS = {  # the measures of the results, in words
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=8),
-            localization_options(components=180),
-            common_options(),
-        ],
-    )
-    parser.add_argument(
-        "--dataset",
-        choices=DATASETS,
-        default="visual_genome",
-        help="whose regions (default: %(default)s); coco: the categories in each image of val2014, "
-        "in any of whose boxes a hit counts, which needs no Visual Genome",
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=8),
+        localization_options(components=180),
+        evaluation_options(
+            DATASETS,
+            "visual_genome",
+            "whose regions; coco: the categories in each image of val2014, in any of whose boxes a "
+            "hit counts, which needs no Visual Genome",
+        ),
+        common_options(),
     )
     parser.add_argument(
         "--prompt",
@@ -80,9 +75,6 @@ def get_parser() -> argparse.ArgumentParser:
         "--all-images",
         action="store_true",
         help="all images of Visual Genome, also those that COCO val2014 does not have",
-    )
-    parser.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N images, for a quick look"
     )
     return parser
 
@@ -115,7 +107,7 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Play the game, and lay the results out as a table."""
-    from misc.data.pairs import data_paths
+    from misc.data.paths import data_paths
     from misc.evaluation.pointing import (
         category_average,
         chosen_images,
@@ -125,7 +117,9 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         unusual_regions,
     )
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import encode_texts, load_with_words, map_image_files
+    from misc.inference.batches import map_image_files
+    from misc.inference.encode import encode_texts
+    from misc.inference.loading import load_with_words
     from misc.runtime.distributed import own_share
 
     paths = data_paths(args.data_root, DATASETS[args.dataset])
@@ -165,15 +159,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Play the game, print the table and return the results."""
-    from misc.runtime.device import select_device
-    from misc.runtime.distributed import is_main, process_group
-
-    with process_group(select_device(args.device)) as device:
-        results, table = evaluate(args, device)
-        if is_main():
-            print(table)  # noqa: T201
-            write_json(results, args.json)
-    return results
+    return evaluate_and_report(args, evaluate)
 
 
 if __name__ == "__main__":

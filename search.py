@@ -16,15 +16,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import (
-    common_options,
-    localization_options,
-    model_options,
-    positive,
-    run,
-    write_json,
-)
-from misc.config import DataPaths
+from misc.cli import run, write_json
+from misc.cli.arguments import positive
+from misc.cli.options import common_options, localization_options, model_options, script_parser
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,14 +29,11 @@ if TYPE_CHECKING:
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=8),
-            localization_options(components=180),
-            common_options(),
-        ],
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=8),
+        localization_options(components=180),
+        common_options(),
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to search for")
     parser.add_argument(
@@ -96,8 +87,10 @@ def embed_queries(
     import torch
 
     from misc.checkpoints.checkpoint import build_model
+    from misc.data.paths import DataPaths
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import build_with_words, encode_images, encode_texts
+    from misc.inference.encode import encode_images, encode_texts
+    from misc.inference.loading import build_with_words
     from misc.runtime.device import select_device
 
     device = select_device(args.device)

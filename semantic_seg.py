@@ -13,14 +13,13 @@ Examples:
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import (
+from misc.cli import evaluate_and_report, listed, run
+from misc.cli.options import (
     common_options,
-    listed,
+    evaluation_options,
     localization_options,
     model_options,
-    positive,
-    run,
-    write_json,
+    script_parser,
 )
 from misc.config import evaluation_size
 
@@ -30,20 +29,12 @@ if TYPE_CHECKING:
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=8),
-            localization_options(components=10, threshold=0.45),
-            common_options(),
-        ],
-    )
-    parser.add_argument(
-        "--dataset",
-        choices=("coco", "toy"),
-        default="coco",
-        help="whose val2014 images and outlines (default: %(default)s)",
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=8),
+        localization_options(components=10, threshold=0.45),
+        evaluation_options(("coco", "toy"), "coco", "whose val2014 images and outlines"),
+        common_options(),
     )
     parser.add_argument(
         "--split",
@@ -58,9 +49,6 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--no-crowd", action="store_true", help="leave out the outlines around groups of things"
-    )
-    parser.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N images, for a quick look"
     )
     return parser
 
@@ -97,12 +85,15 @@ def report(title: str, results: dict[str, Any]) -> str:
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Score the masks, and lay the results out as a table."""
-    from misc.data.captions import read_captions, read_instances
-    from misc.data.pairs import data_paths
+    from misc.data.captions import read_captions
+    from misc.data.outlines import read_instances
+    from misc.data.paths import data_paths
     from misc.evaluation.localization import segmentation_metrics
     from misc.evaluation.segmentation import gather_scores, score_images
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import encode_texts, load_with_words, map_image_files
+    from misc.inference.batches import map_image_files
+    from misc.inference.encode import encode_texts
+    from misc.inference.loading import load_with_words
     from misc.runtime.distributed import own_share
 
     paths = data_paths(args.data_root, args.dataset)
@@ -143,15 +134,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Score the masks, print the table and return the results."""
-    from misc.runtime.device import select_device
-    from misc.runtime.distributed import is_main, process_group
-
-    with process_group(select_device(args.device)) as device:
-        results, table = evaluate(args, device)
-        if is_main():
-            print(table)  # noqa: T201
-            write_json(results, args.json)
-    return results
+    return evaluate_and_report(args, evaluate)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import common_options, model_options, output_options, run
-from misc.config import DataPaths
+from misc.cli import run
+from misc.cli.options import common_options, model_options, output_options, script_parser
 
 if TYPE_CHECKING:
     import torch
@@ -25,14 +25,11 @@ if TYPE_CHECKING:
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[
-            model_options(batch_size=256, required=False),
-            output_options("text_embeddings.npz"),
-            common_options(precision="auto"),
-        ],
+    parser = script_parser(
+        __doc__,
+        model_options(batch_size=256, required=False),
+        output_options("text_embeddings.npz"),
+        common_options(precision="auto"),
     )
     parser.add_argument("-d", "--data", type=Path, metavar="FILE", help="file with a text a line")
     parser.add_argument(
@@ -79,11 +76,13 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed the lines of the file, into one file or into the parts of a folder."""
+    from misc.data.paths import DataPaths
     from misc.features.embeddings import check_output
     from misc.features.extraction import embed_lines, extract, is_folder
     from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
     from misc.inference.acceleration import accelerate_for
-    from misc.inference.encode import encode_texts, load_with_words
+    from misc.inference.encode import encode_texts
+    from misc.inference.loading import load_with_words
 
     lines = read_lines(args.data, args.encoding)
     folder = is_folder(args.output)

@@ -14,27 +14,28 @@ import logging
 import sys
 from pathlib import Path
 
-from misc.cli import add_settings, common_options, positive, run, write_json
-from misc.config import PRESETS, TrainConfig
+from misc.cli import run, write_json
+from misc.cli.arguments import positive
+from misc.cli.options import common_options, script_parser
+from misc.cli.settings import add_settings
+from misc.config import TrainConfig
+from misc.presets import PRESETS
 from models.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """Describe the command line; presets come from misc/config.py, any field can be overridden."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common_options(precision=None)],
-    )
+    """Describe the command line: presets, any setting of which can be overridden."""
+    parser = script_parser(__doc__, common_options(precision=None))
+    parser.usage = "%(prog)s [--preset NAME] [options]"
     parser.add_argument(
         "--preset",
         choices=PRESETS,
         default="paper",
         help="settings to start from: paper (the published recipe), toy, or photos (photographs "
         "and captions of your own, on a laptop) (default: %(default)s); "
-        "the options below override single ones",
+        "the options below override single settings, for which those of paper are given",
     )
     parser.add_argument("-n", "--name", help="name of the run; default: preset and data set")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs")
@@ -55,21 +56,24 @@ def get_parser() -> argparse.ArgumentParser:
         "-pf", "--print-frequency", "--print_frequency", type=positive, default=10,
         help="steps between two updates of the progress bar's loss (default: %(default)s)",
     )  # fmt: skip
-    add_settings(parser, "training (defaults: those of the preset)", TrainConfig)
-    add_settings(parser, "model (defaults: those of the preset)", ModelConfig)
+    add_settings(parser, TrainConfig, ModelConfig)
     return parser
 
 
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
     from misc.data.captions import read_captions
-    from misc.data.pairs import PairDataset, data_paths, find_word_vectors
+    from misc.data.pairs import PairDataset
+    from misc.data.paths import data_paths, find_word_vectors
     from misc.data.transforms import training_transform
-    from misc.runtime.device import StopRequest, select_device
+    from misc.runtime.device import select_device
     from misc.runtime.distributed import is_main, process_group
-    from misc.training.loop import event_log, train_epoch, validate
+    from misc.runtime.signals import StopRequest
+    from misc.training.loop import train_epoch
     from misc.training.losses import CollapseMonitor
-    from misc.training.runs import choose_settings, start_or_resume, training_images
+    from misc.training.runs import start_or_resume
+    from misc.training.settings import choose_settings, training_images
+    from misc.training.validation import event_log, validate
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)

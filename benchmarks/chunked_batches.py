@@ -16,11 +16,11 @@ from pathlib import Path
 
 import torch
 
-from misc.config import PRESETS
 from misc.data.pairs import PairBatch
+from misc.presets import PRESETS
 from misc.training.gradients import add_gradients
-from misc.training.loop import set_trainable
 from misc.training.losses import HardNegativeLoss
+from misc.training.steps import set_trainable
 from models.joint_embedding import JointEmbedding
 
 WORDS = 12  # of each caption

@@ -16,12 +16,12 @@ import time
 
 import torch
 
-from misc.config import PRESETS
 from misc.data.pairs import PairBatch
+from misc.presets import PRESETS
 from misc.runtime import distributed
 from misc.training.gradients import add_gradients
-from misc.training.loop import set_trainable
 from misc.training.losses import HardNegativeLoss
+from misc.training.steps import set_trainable
 from models.joint_embedding import JointEmbedding
 
 BATCH = 64  # pairs a step, of all processes

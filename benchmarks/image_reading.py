@@ -11,7 +11,8 @@ from pathlib import Path
 from benchmarks import agreement, inputs
 from benchmarks.sides import Side, Work, measure
 from benchmarks.table import Row, get_parser, report
-from misc.cli import common_options, run
+from misc.cli import run
+from misc.cli.options import common_options
 from models.config import ModelConfig
 
 BATCH = 8
@@ -45,7 +46,7 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     import torch
 
     from misc.checkpoints.checkpoint import load_model
-    from misc.data.pairs import image_loader
+    from misc.data.images import image_loader
     from misc.data.transforms import evaluation_transform
     from misc.inference.acceleration import accelerate
 

@@ -113,7 +113,8 @@ def word_vectors(texts: Sequence[str], dimension: int) -> Any:
     """Make ``WordVectors`` of random numbers that know the words of texts."""
     import numpy as np
 
-    from misc.words.word_vectors import UNKNOWN, WordVectors, tokenize
+    from misc.words.tokens import tokenize
+    from misc.words.word_vectors import UNKNOWN, WordVectors
 
     words = sorted({token for text in texts for token in tokenize(text)} | {UNKNOWN})
     table = np.random.default_rng(4).standard_normal((len(words), dimension)).astype(np.float32)

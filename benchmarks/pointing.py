@@ -24,7 +24,7 @@ def encoded(path: Path) -> Any:
     import torch.nn.functional as F
 
     from misc.checkpoints.checkpoint import load_model
-    from misc.data.captions import RegionImage
+    from misc.data.regions import RegionImage
 
     model = load_model(path)
     torch.manual_seed(0)
@@ -41,7 +41,7 @@ def ours(path: Path, components: int) -> Work:
     import torch
 
     from misc.evaluation.pointing import score_images
-    from misc.inference.encode import MappedBatch
+    from misc.inference.batches import MappedBatch
 
     model, maps, texts, images = encoded(path)
     batch = MappedBatch(list(range(BATCH)), torch.empty(0), maps, [])

@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from misc.cli import positive, run
+from misc.cli import run
+from misc.cli.arguments import positive
 
 PUBLISHED = (
     "--warmup-epochs 0 --cycle-epochs 0 --weight-decay 0 --learning-rate 1e-3 --pool-k 15 "

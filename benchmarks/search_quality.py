@@ -18,8 +18,9 @@ import re
 from pathlib import Path
 
 from misc.config import default_data_root
-from misc.data.captions import read_captions, read_instances
-from misc.data.pairs import data_paths
+from misc.data.captions import read_captions
+from misc.data.outlines import read_instances
+from misc.data.paths import data_paths
 from misc.embedder import Embedder
 from misc.features.search import nearest
 from misc.toy.grammar import FRAMES, GROUNDS, KINDS, kinds, with_article

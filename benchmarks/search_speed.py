@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from misc.cli import configure_logging
+from misc.cli.scripts import configure_logging
 from misc.features.search import nearest
 from misc.features.search_index import SearchIndex
 

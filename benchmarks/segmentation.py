@@ -28,7 +28,7 @@ def encoded(path: Path) -> Any:
     import torch.nn.functional as F
 
     from misc.checkpoints.checkpoint import load_model
-    from misc.data.captions import InstanceImage
+    from misc.data.outlines import InstanceImage
 
     model = load_model(path)
     torch.manual_seed(0)
@@ -46,7 +46,7 @@ def ours(path: Path) -> Work:
     import torch
 
     from misc.evaluation.segmentation import score_images
-    from misc.inference.encode import MappedBatch
+    from misc.inference.batches import MappedBatch
 
     model, maps, texts, images = encoded(path)
     embeddings = torch.zeros(BATCH, model.config.embedding_dim)

@@ -33,7 +33,7 @@ def prepared(path: Path, epoch: int) -> Any:
     """Load the model and freeze what the recipe freezes in an epoch; all stages train in time."""
     from misc.checkpoints.checkpoint import load_model
     from misc.config import TrainConfig
-    from misc.training.loop import set_trainable
+    from misc.training.steps import set_trainable
 
     model, config = load_model(path), TrainConfig(first_trained_stage=0, precision="bfloat16")
     set_trainable(model, config, epoch)
@@ -43,9 +43,9 @@ def prepared(path: Path, epoch: int) -> Any:
 def ours(path: Path, size: int, epoch: int) -> Work:
     import torch
 
-    from misc.training.loop import train_step
     from misc.training.losses import HardNegativeLoss
     from misc.training.runs import Progress, Run
+    from misc.training.steps import train_step
 
     model, config = prepared(path, epoch)
     model.to(memory_format=torch.channels_last)

@@ -16,7 +16,9 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import common_options, model_options, positive, run, write_json
+from misc.cli import run, write_json
+from misc.cli.arguments import positive
+from misc.cli.options import common_options, model_options
 
 if TYPE_CHECKING:
     from demo.gallery import Gallery

@@ -13,8 +13,8 @@ from misc.data.transforms import load_image, to_rgb
 from misc.embedder import Embedder
 from misc.evaluation.localization import peaks
 from misc.features.search import nearest
-from misc.pictures.panels import mark_peak, overlay
-from misc.words.word_vectors import tokenize
+from misc.pictures.heat_maps import mark_peak, overlay
+from misc.words.tokens import tokenize
 
 UPLOAD_SIDE = 1024  # pixels; larger uploads are scaled down, the model looks at 400 or less
 SHOWN_SIDE = 400  # pixels; longer side of the pictures on the page

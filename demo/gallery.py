@@ -8,7 +8,7 @@ from torch import Tensor
 
 from misc.data.captions import read_captions
 from misc.data.image_files import find_images
-from misc.data.pairs import data_paths
+from misc.data.paths import data_paths
 from misc.embedder import Embedder
 from misc.features.search import load_gallery
 from misc.inference.encode import encode_images

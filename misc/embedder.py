@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from misc.checkpoints.checkpoint import build_model, read_checkpoint
-from misc.config import DataPaths, default_data_root
-from misc.data.pairs import find_word_vectors
+from misc.config import default_data_root
+from misc.data.paths import DataPaths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image, to_rgb
 from misc.evaluation.localization import heat_maps
 from misc.inference.acceleration import accelerate

@@ -1,12 +1,63 @@
 """The settings of the model; importing them costs nothing, not even torch."""
 
 import dataclasses
+import math
+from collections.abc import Collection
 from typing import Any
 
+# In which users find the settings.
+DATA, SCHEDULE, LOSS = "data", "schedule and optimizer", "loss and joint space"
+IMAGE_PATH, TEXT_PATH, SPEED = "image path", "text path", "speed"
+GROUPS = (DATA, SCHEDULE, LOSS, IMAGE_PATH, TEXT_PATH, SPEED)
 
-def setting(default: Any, help: str, *flags: str) -> Any:  # noqa: ANN401
-    """Declare a field with its help; ``flags`` are further names of it on the command line."""
-    return dataclasses.field(default=default, metadata={"help": help, "flags": flags})
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, either of which may be excluded."""
+
+    low: float
+    high: float = math.inf
+    without_low: bool = False
+    without_high: bool = True
+
+    def __contains__(self, number: float) -> bool:
+        above = number > self.low if self.without_low else number >= self.low
+        return above and (number < self.high if self.without_high else number <= self.high)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"above {self.low}" if self.without_low else f"at least {self.low}"
+        return f"from {self.low} to {'below ' if self.without_high else ''}{self.high}"
+
+
+ABOVE_0 = Range(0, without_low=True)
+AT_LEAST_0, AT_LEAST_1 = Range(0), Range(1)
+SHARE = Range(0, 1, without_high=False)
+BELOW_1 = Range(0, 1)  # a share that is never all
+
+
+def setting(
+    default: Any,  # noqa: ANN401
+    help: str,
+    *flags: str,
+    group: str,
+    choices: Collection[str] = (),
+    within: Range | None = None,
+) -> Any:  # noqa: ANN401
+    """Declare a field with all that is to be known of it.
+
+    Args:
+        default: value.
+        help: what it is, for users.
+        flags: further names that users know it by.
+        group: one of ``GROUPS``.
+        choices: of a string, if not everything is possible.
+        within: of a number, what is possible.
+    """
+    metadata = {
+        "help": help, "flags": flags, "group": group, "choices": tuple(choices), "within": within,
+    }  # fmt: skip
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,31 +71,67 @@ class ModelConfig:
         "resnet152",
         "network of the image path: resnet{18,34,50,101,152}, or timm/NAME for any model of timm "
         "with a spatial feature map",
+        group=IMAGE_PATH,
     )
-    stages: int = setting(4, "ResNet stages kept, 1 to 4; 3 gives maps twice as fine")
-    embedding_dim: int = setting(2400, "dimension of the joint space", "-de", "--dimemb")
-    pool_k: int = setting(15, "locations averaged by the pooling, at either end for weldon")
-    image_dropout: float = setting(0.5, "dropout of the pooled image features")
-    word_dim: int = setting(620, "dimension of the word vectors; must be that of the table")
-    sru_layers: int = setting(4, "SRU layers of the text path", "-sru", "--sru")
-    text_dropout: float = setting(0.25, "dropout in the SRU layers")
+    stages: int = setting(
+        4,
+        "ResNet stages kept, 1 to 4; 3 gives maps twice as fine",
+        group=IMAGE_PATH,
+        within=Range(1, 4, without_high=False),
+    )
+    embedding_dim: int = setting(
+        2400, "dimension of the joint space", "-de", "--dimemb", group=LOSS, within=AT_LEAST_1
+    )
+    pool_k: int = setting(
+        15,
+        "locations averaged by the pooling, at either end for weldon",
+        group=IMAGE_PATH,
+        within=AT_LEAST_1,
+    )
+    image_dropout: float = setting(
+        0.5, "dropout of the pooled image features", group=IMAGE_PATH, within=BELOW_1
+    )
+    word_dim: int = setting(
+        620,
+        "dimension of the word vectors; must be that of the table",
+        group=TEXT_PATH,
+        within=AT_LEAST_1,
+    )
+    sru_layers: int = setting(
+        4, "SRU layers of the text path", "-sru", "--sru", group=TEXT_PATH, within=AT_LEAST_1
+    )
+    text_dropout: float = setting(
+        0.25, "dropout in the SRU layers", group=TEXT_PATH, within=BELOW_1
+    )
     image_pooling: str = setting(
         "weldon",
         "of the activation maps: weldon (highest and lowest locations, as published), max (the "
         "highest alone) or gpo (all, by weights that are learned; VSE-infinity, 2021)",
+        group=IMAGE_PATH,
+        choices=("weldon", "max", "gpo"),
     )
     text_pooling: str = setting(
         "last",
         "of the states at the words: last (the state at the last word, as published), max (the "
         "highest of each component) or gpo (all, by weights that are learned; VSE-infinity)",
+        group=TEXT_PATH,
+        choices=("last", "max", "gpo"),
     )
     location_dropout: float = setting(
-        0.0, "share of the locations left out at random in training (VSE-infinity, 2021, has 0.2)"
+        0.0,
+        "share of the locations left out at random in training (VSE-infinity, 2021, has 0.2)",
+        group=IMAGE_PATH,
+        within=BELOW_1,
     )
     input_size: int = setting(
-        400, "side of the square that images are squeezed to for retrieval, in pixels"
+        400,
+        "side of the square that images are squeezed to for retrieval, in pixels",
+        group=IMAGE_PATH,
+        within=AT_LEAST_1,
     )
-    localization_size: int = setting(416, "the same for the pointing game, in pixels")
+    localization_size: int = setting(
+        416, "the same for the pointing game, in pixels", group=IMAGE_PATH, within=AT_LEAST_1
+    )
     # By which images are normalised, in R, G and B from 0 to 1; they follow from the weights that
     # training starts from, and are no options.
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)

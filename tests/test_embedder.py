@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from misc.checkpoints.checkpoint import save_checkpoint
-from misc.config import PRESETS
 from misc.embedder import Embedder
+from misc.presets import PRESETS
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 README = Path(__file__).resolve().parents[1] / "README.md"

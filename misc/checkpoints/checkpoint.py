@@ -1,23 +1,13 @@
-"""Checkpoints: tensors and JSON, nothing that could run code.
+"""Checkpoints: tensors and JSON, nothing that could run code."""
 
-python -m misc.checkpoint info runs/toy/best.pt
-python -m misc.checkpoint convert best_model.pth.tar published.pt
-python -m misc.checkpoint convert best_model.pth.tar published --safetensors
-"""
-
-import argparse
 import dataclasses
-import json
-import logging
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from misc.checkpoints.hub import local_path, save_folder
+from misc.checkpoints.hub import local_path
 from misc.checkpoints.published import (
     convert_published,
     is_image_weights,
@@ -30,19 +20,10 @@ from misc.checkpoints.tensor_files import (
     read_safetensors,
     read_torch_file,
 )
-from misc.cli import run
 from misc.config import evaluation_size
 from misc.runtime.files import replacing
 from models.config import ModelConfig
 from models.joint_embedding import FORMAT, JointEmbedding
-
-# Settings that older checkpoints do not have.
-LATER = {
-    "image_pooling", "text_pooling", "location_dropout", "input_size", "localization_size",
-    "image_mean", "image_deviation",
-}  # fmt: skip
-
-logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -74,10 +55,11 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:
     """Write a model and the state of its training; a killed process leaves the old file."""
-    _save(path, Checkpoint(model.config, model.state_dict(), training))
+    write_checkpoint(path, Checkpoint(model.config, model.state_dict(), training))
 
 
-def _save(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint into one file; a killed process leaves the old one."""
     content = {
         "format": FORMAT,
         "config": dataclasses.asdict(checkpoint.config),
@@ -151,8 +133,6 @@ def _preprocessing(config: ModelConfig, image_size: int) -> dict[str, Any]:
 
 
 def _read_image_size(preprocessing: object, config: ModelConfig, path: Path) -> int | None:
-    if preprocessing is None:  # a file, or a folder of before it was said
-        return None
     size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
     if type(size) is not int or size < 1 or preprocessing != _preprocessing(config, size):
         raise ValueError(
@@ -164,7 +144,7 @@ def _read_image_size(preprocessing: object, config: ModelConfig, path: Path) -> 
 
 def _read_config(values: object, path: Path) -> ModelConfig:
     fields = {field.name: field.type for field in dataclasses.fields(ModelConfig)}
-    if not isinstance(values, dict) or not set(fields) - LATER <= set(values) <= set(fields):
+    if not isinstance(values, dict) or set(values) != set(fields):
         raise ValueError(f"{path}: the model's settings should be {list(fields)}, not {values!r}")
     for name, value in values.items():
         if not _is_of(value, fields[name]):
@@ -206,81 +186,3 @@ def build_model(checkpoint: Checkpoint, path: Path | str) -> JointEmbedding:
         raise ValueError(f"{path}: no model has these settings: {error}") from error
     load_strictly(model, checkpoint.state_dict, path)
     return model.eval()
-
-
-def convert(args: argparse.Namespace) -> None:
-    """Rewrite a checkpoint in our format, without what only resuming its training needs.
-
-    Raises:
-        FileExistsError: if something is there already and ``--force`` was not given.
-    """
-    checkpoint = read_checkpoint(args.old)
-    model = build_model(checkpoint, args.old)  # refuses what -p would refuse later
-    written = args.new / "model.safetensors" if args.safetensors else args.new
-    if written.exists() and not args.force:
-        raise FileExistsError(f"{written} exists; --force overwrites it")
-    if args.safetensors:
-        save_folder(args.new, model)
-    else:
-        kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
-        _save(args.new, dataclasses.replace(checkpoint, training=kept))
-    logger.info("written: %s", written)
-
-
-def info(args: argparse.Namespace) -> dict[str, Any]:
-    """Print what is in a checkpoint, as JSON, without building its model."""
-    checkpoint = read_checkpoint(args.file)
-    parts: dict[str, int] = {}
-    for name, tensor in checkpoint.state_dict.items():
-        part = ".".join(name.split(".")[:2])
-        parts[part] = parts.get(part, 0) + tensor.numel()
-    training = {
-        key: checkpoint.training[key]
-        for key in checkpoint.training
-        if key not in ("optimizer", "trained")
-    }
-    description = {
-        "file": str(args.file),
-        "config": dataclasses.asdict(checkpoint.config),
-        "training": training,
-        "notes": checkpoint.notes,
-        "numbers": {**parts, "total": sum(parts.values())},
-    }
-    text = json.dumps(description, indent=2, default=str)
-    sys.stdout.write(text + "\n")
-    return json.loads(text)
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Build the parser of the two commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.checkpoint",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="convert | info")
-
-    def command(function: Callable[[argparse.Namespace], Any], help: str) -> Any:  # noqa: ANN401
-        added = commands.add_parser(function.__name__, help=help, description=help)
-        added.set_defaults(function=function)
-        return added
-
-    described = command(info, "print what is in a checkpoint, without building its model")
-    described.add_argument("file", help="checkpoint: ours, of 2018, a folder, or hf://user/name")
-    converted = command(convert, "rewrite a checkpoint of 2018, or of ours, in our format")
-    converted.add_argument("old", help="the checkpoint that there is, as for info")
-    converted.add_argument("new", type=Path, help="the file to write; a folder for --safetensors")
-    converted.add_argument(
-        "--safetensors", action="store_true", help="write model.safetensors and config.json"
-    )
-    converted.add_argument("--force", action="store_true", help="overwrite what is there")
-    return parser
-
-
-def main(args: argparse.Namespace) -> Any:  # noqa: ANN401
-    """Run the command that was chosen."""
-    return args.function(args)
-
-
-if __name__ == "__main__":
-    run(main, get_parser())

@@ -1,9 +1,7 @@
 """Torch data sets and loaders: images once each, and image-caption pairs in random order."""
 
 import dataclasses
-import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,144 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from misc.config import TrainConfig
 from misc.data.captions import CaptionedImage
-from misc.config import DataPaths, TrainConfig, default_data_root
-from misc.runtime.device import ignore_signals, mixed_seed, seed_generators
-from misc.runtime.distributed import main_first
-from misc.toy.dataset import ensure_toy
 from misc.data.transforms import load_image
+from misc.runtime.failures import Failure
+from misc.runtime.seeds import mixed_seed, seed_generators
+from misc.runtime.signals import ignore_signals
 from misc.words.word_vectors import WordVectors, pad_texts
-
-logger = logging.getLogger(__name__)
-
-
-def data_paths(root: Path, dataset: str, captions: str = "", images: str = "") -> DataPaths:
-    """Say where a data set's files are; the toy set, a data root of its own, is built if need be.
-
-    Args:
-        root: the data root.
-        dataset: one of ``misc.config.DATASETS``.
-        captions: of the data set "captions", as for ``misc.data.own_captions.read_caption_file``.
-        images: the folder of its images.
-    """
-    if dataset == "toy":
-        with main_first():
-            return DataPaths(ensure_toy(root), "coco")
-    return DataPaths(root, dataset, own_captions=captions, own_images=images)
-
-
-def find_word_vectors(
-    chosen: str,
-    paths: DataPaths,
-    recorded: str = "",
-    dimension: int | None = None,
-    fingerprint: str = "",
-) -> WordVectors:
-    """Open the word vectors that a user chose, else those of training, else the data root's.
-
-    Args:
-        chosen: a folder, or "glove" for the built-in GloVe; "" if the user chose none.
-        paths: of the data set at hand.
-        recorded: what the model was trained with, as ``chosen``; "" if that is not known. A
-            folder that is not on this machine is passed over.
-        dimension: W that the model needs; ``None`` takes any.
-        fingerprint: that of the word vectors of training; others are used with a warning. "" if
-            it is not known.
-
-    Raises:
-        FileNotFoundError: if there are no word vectors.
-        ValueError: if they have another dimension than the model needs.
-    """
-    if not chosen and (recorded == "glove" or (recorded and Path(recorded).exists())):
-        chosen = recorded
-    if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
-        with main_first():
-            folder = ensure_toy(default_data_root()) / "word_vectors"
-    else:
-        folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
-    word_vectors = WordVectors.load(folder)
-    if dimension not in (None, word_vectors.dimension):
-        raise ValueError(
-            f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
-            f"{word_vectors.dimension}; --word-vectors names another folder"
-        )
-    if fingerprint and word_vectors.fingerprint() != fingerprint:
-        logger.warning(
-            "the word vectors in %s are not those that the model was trained with, so texts may "
-            "mean nothing to it; --word-vectors names another folder",
-            folder,
-        )
-    return word_vectors
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """An item that could not be read, by its place in the list that was asked for."""
-
-    index: int
-    name: str
-    reason: str
-
-
-@dataclasses.dataclass
-class ImageBatch:
-    """Images that could be read, and those that could not."""
-
-    indices: list[int]  # places of the images in the list that was asked for
-    images: Tensor  # (B, 3, H, W), normalised
-    sizes: list[tuple[int, int]]  # (width, height) of each file in pixels, upright
-    failures: list[Failure]
-
-    def pin_memory(self) -> "ImageBatch":
-        """Pin the images, as ``DataLoader`` asks of batches of a class of their own."""
-        self.images = self.images.pin_memory()
-        return self
-
-
-ImageItem = tuple[int, Tensor, tuple[int, int]]
-
-
-class ImageDataset(Dataset):
-    """Image files, each read once; an unreadable one becomes a ``Failure``, not an exception."""
-
-    def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
-        self.paths = paths
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> ImageItem | Failure:
-        try:
-            image = load_image(self.paths[index])
-        except ValueError as error:
-            return Failure(index, str(self.paths[index]), str(error))
-        return index, self.transform(image), image.size
-
-
-def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
-    """Stack the images that could be read."""
-    failures = [item for item in items if isinstance(item, Failure)]
-    read = [item for item in items if not isinstance(item, Failure)]
-    images = torch.stack([image for _, image, _ in read]) if read else torch.empty(0, 3, 1, 1)
-    return ImageBatch([item[0] for item in read], images, [item[2] for item in read], failures)
-
-
-def image_loader(
-    paths: Sequence[Path],
-    transform: Callable[[Image.Image], Tensor],
-    batch_size: int,
-    workers: int,
-) -> DataLoader:
-    """Load images in order, as ``ImageBatch``."""
-    return DataLoader(
-        ImageDataset(paths, transform),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate_images,
-        worker_init_fn=ignore_signals,
-        pin_memory=torch.cuda.is_available(),
-    )
 
 
 @dataclasses.dataclass
@@ -203,7 +70,7 @@ class PairDataset(Dataset):
         images: with their captions.
         transform: augments an image and normalises it.
         word_vectors: of the captions.
-        config: its seed, flip, caption crops, word dropout and captions per image count here.
+        config: its seed, flip, word dropout and captions per image count here.
     """
 
     def __init__(
@@ -218,7 +85,6 @@ class PairDataset(Dataset):
         self.word_vectors = word_vectors
         self.seed = config.seed
         self.flip = config.flip
-        self.caption_crops = config.caption_crops
         self.word_dropout = config.word_dropout
         self.captions_per_image = config.captions_per_image
         self.features: Features | None = None  # taken instead of images, while there are any
@@ -242,7 +108,7 @@ class PairDataset(Dataset):
                 rows = self.word_vectors.rows(entry.captions[caption_index])
             except ValueError as error:
                 return Failure(index, str(entry.path), str(error))
-            vectors = self._drop_words(self._crop(self.word_vectors.vectors(rows)))
+            vectors = self._drop_words(self.word_vectors.vectors(rows))
         return tensor, vectors, entry.image_id
 
     def _picture(self, image_index: int) -> Tensor:
@@ -250,14 +116,6 @@ class PairDataset(Dataset):
         if self.features is None:
             return self.transform(load_image(self.images[image_index].path))
         return self.features.load(image_index, self.flip and bool(torch.rand(()) < 0.5))
-
-    def _crop(self, vectors: Tensor) -> Tensor:
-        """Take a run of the words (T, W) at random, or all."""
-        if not self.caption_crops or torch.rand(()) >= self.caption_crops:
-            return vectors
-        length = int(torch.randint(1, len(vectors) + 1, ()))
-        start = int(torch.randint(len(vectors) - length + 1, ()))
-        return vectors[start : start + length]
 
     def _drop_words(self, vectors: Tensor) -> Tensor:
         """Leave words (T, W) out at random, but not all of them."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from misc.data.pairs import Failure
 from misc.data.image_files import IMAGE_SUFFIXES
-from misc.runtime.device import ignore_signals
 from misc.data.transforms import load_image
+from misc.runtime.failures import Failure
+from misc.runtime.signals import ignore_signals
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 

@@ -6,16 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from misc.config import DataPaths
-from misc.data.captions import (
-    RegionImage,
-    read_captions,
-    read_category_boxes,
-    read_coco_ids,
-    read_regions,
-)
+from misc.data.captions import read_captions
+from misc.data.paths import DataPaths
+from misc.data.regions import RegionImage, read_category_boxes, read_coco_ids, read_regions
 from misc.evaluation.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
-from misc.inference.encode import MappedBatch
+from misc.inference.batches import MappedBatch
 from misc.runtime.distributed import gather_objects, gather_rows
 
 # What is scored, in the order of the columns of the hits.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from misc.data.captions import InstanceImage, category_masks
+from misc.data.outlines import InstanceImage, category_masks
 from misc.evaluation.localization import (
     PUBLISHED_SIDE,
     intersection_over_union,
@@ -15,7 +15,7 @@ from misc.evaluation.localization import (
     masks,
     resize_nearest,
 )
-from misc.inference.encode import MappedBatch
+from misc.inference.batches import MappedBatch
 from misc.runtime.distributed import gather_objects, gather_rows, in_order
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
-from misc.data.pairs import Failure
 from misc.features.embeddings import EmbeddingsWriter, writing
+from misc.runtime.failures import Failure
 from misc.runtime.files import replacing
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding

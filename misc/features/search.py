@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from misc.features.embeddings import load_embeddings
+from misc.features.reading import load_embeddings
 
 BLOCK = 8192  # rows that are compared at once
 

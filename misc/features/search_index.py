@@ -120,7 +120,7 @@ class SearchIndex:
         return cls(index, *kept)
 
     def search(self, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
-        """Find near rows, as ``misc.features.search.nearest`` does, but maybe not quite the nearest.
+        """Find near rows, as ``search.nearest`` does, but maybe not quite the nearest.
 
         Returns:
             Scores (Q, top) and rows (Q, top) on the CPU; the row is -1 where the lists that were

@@ -1,15 +1,26 @@
-"""Curves of a training run, from its log.jsonl.
+"""Curves of a training run, from its log.jsonl."""
 
-python -m misc.visualization curves runs/toy                   # writes runs/toy/curves.png
-python -m misc.visualization curves runs/toy -o docs/curves.png
-"""
+from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RECALLS = ("R@1", "R@5", "R@10")
 DIRECTIONS = {"t2i": "caption → image", "i2t": "image → caption"}
+# Of Okabe and Ito: told apart by colour-blind readers, and in grey, too.
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+MARKED_EPOCHS = 20  # with more of them, a dot for each would hide the lines
 
 
 def read_log(run: Path) -> list[dict[str, float]]:
@@ -38,29 +49,43 @@ def read_log(run: Path) -> list[dict[str, float]]:
     return records
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.visualization",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("picture", choices=("curves",), help="what to draw")
-    parser.add_argument("run", type=Path, help="folder of the run, such as runs/toy")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the PNG; default: curves.png in the run"
-    )
-    return parser
+def _plot(axis: Axes, title: str, epochs: Sequence[float], lines: Mapping[str, tuple]) -> None:
+    """Plot lines, each a colour and a value an epoch by its name, into one panel of a figure."""
+    style = "o-" if len(epochs) <= MARKED_EPOCHS else "-"
+    for name, (color, values) in lines.items():
+        axis.plot(epochs, values, style, color=color, markersize=4, label=name)
+    axis.set_title(title)
+    axis.set_xlabel("epoch")
+    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
-def main(args: argparse.Namespace) -> Path:
-    """Draw loss, recalls and learning rate over the epochs; return the picture's file."""
-    from misc.pictures.panels import draw_curves
-    from misc.runtime.files import replacing
+def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Image.Image:
+    """Draw how a training went, over its epochs: loss, learning rate and recalls.
 
-    picture = draw_curves(read_log(args.run), args.run.resolve().name)
-    file = args.output or args.run / "curves.png"
-    with replacing(file) as temporary:
-        picture.save(temporary, format="PNG")
-    print(file)  # noqa: T201
-    return file
+    Args:
+        records: one an epoch, with the keys of ``log.jsonl``.
+        title: of the picture.
+    """
+
+    def line(key: str, color: str) -> tuple[str, list[float]]:
+        return color, [record[key] for record in records]
+
+    epochs = [record["epoch"] for record in records]
+    figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    loss, rate, *recalls = figure.subplots(2, 2).flat
+    _plot(loss, "training loss", epochs, {"loss": line("loss", BLUE)})
+    _plot(rate, "learning rate", epochs, {"rate": line("learning_rate", BLUE)})
+    for axis, (direction, name) in zip(recalls, DIRECTIONS.items(), strict=True):
+        colors = zip(RECALLS, (BLUE, ORANGE, GREEN), strict=True)
+        lines = {recall: line(f"{direction}/{recall}", color) for recall, color in colors}
+        _plot(axis, f"recall in validation, {name}, percent", epochs, lines)
+        axis.set_ylim(0, 103)
+        axis.legend()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())

@@ -4,82 +4,20 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from misc.pictures.curves import DIRECTIONS, RECALLS
-
 if TYPE_CHECKING:  # curves, and --help, need no torch
-    from matplotlib.axes import Axes
     from torch import Tensor
+from misc.pictures.heat_maps import mark_box, mark_peak, overlay
 
-COLORMAP = "inferno"  # perceptually uniform: from dark to bright, whatever the reader's eyes
 COLUMNS = 4  # tiles in a row of a panel
 GAP = 8  # pixels around tiles and titles
 SHEET_TILE = 224  # side in pixels of the squares of a contact sheet
-# Of Okabe and Ito: told apart by colour-blind readers, and in grey, too.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-MARKED_EPOCHS = 20  # with more of them, a dot for each would hide the lines
-
-
-def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Stretch a heat map (h, w) to the colour map's range and to a size (width, height).
-
-    A flat heat map, which says nothing, is all in the colour of the lowest value.
-    """
-    import torch.nn.functional as F
-
-    width, height = size
-    shifted = (heat_map - heat_map.min()).float().cpu()
-    highest = shifted.max()
-    stretched = shifted / highest if highest > 0 else shifted
-    resized = F.interpolate(stretched[None, None], size=(height, width), mode="bilinear")[0, 0]
-    colors = mpl.colormaps[COLORMAP](resized.numpy(), bytes=True)  # (height, width, 4)
-    return Image.fromarray(np.ascontiguousarray(colors[..., :3]))
-
-
-def overlay(image: Image.Image, heat_map: Tensor, opacity: float = 0.6) -> Image.Image:
-    """Lay a heat map (h, w) over an RGB image, which keeps its size.
-
-    The image becomes grey, so that all colour is heat.
-    """
-    grey = image.convert("L").convert("RGB")
-    return Image.blend(grey, colorize(heat_map, image.size), opacity)
-
-
-def mark_peak(image: Image.Image, point: Sequence[float]) -> None:
-    """Draw a ring and a dot at a point (x, y) in pixels; white in black is seen on any ground."""
-    x, y = point
-    radius = max(4, min(image.size) / 30)
-    width = max(1, round(radius / 4))
-    draw = ImageDraw.Draw(image)
-    for color, margin in (("black", width), ("white", 0)):
-        for extent, line in ((radius, width + 2 * margin), (radius / 4, None)):
-            reach = extent + margin
-            circle = (x - reach, y - reach, x + reach, y + reach)
-            if line is None:
-                draw.ellipse(circle, fill=color)
-            else:
-                draw.ellipse(circle, outline=color, width=line)
-
-
-def mark_box(image: Image.Image, box: Sequence[float]) -> None:
-    """Draw a box (x, y, width, height) in pixels, white in black."""
-    x, y, width, height = box
-    line = max(1, min(image.size) // 150)
-    draw = ImageDraw.Draw(image)
-    for color, inset, thickness in (("black", 0, 3 * line), ("white", line, line)):
-        corners = (x + inset, y + inset, x + width - 1 - inset, y + height - 1 - inset)
-        if corners[0] < corners[2] and corners[1] < corners[3]:
-            draw.rectangle(corners, outline=color, width=thickness)
 
 
 @functools.cache
@@ -169,48 +107,6 @@ def localization_panel(
         mark_peak(tile, points[place].tolist())
         tiles.append((phrase, tile))
     return panel(tiles)
-
-
-def _plot(axis: Axes, title: str, epochs: Sequence[float], lines: Mapping[str, tuple]) -> None:
-    """Plot lines, each a colour and a value an epoch by its name, into one panel of a figure."""
-    style = "o-" if len(epochs) <= MARKED_EPOCHS else "-"
-    for name, (color, values) in lines.items():
-        axis.plot(epochs, values, style, color=color, markersize=4, label=name)
-    axis.set_title(title)
-    axis.set_xlabel("epoch")
-    axis.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
-    axis.set_ylim(bottom=0)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.grid(alpha=0.3)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def draw_curves(records: Sequence[Mapping[str, float]], title: str) -> Image.Image:
-    """Draw how a training went, over its epochs: loss, learning rate and recalls.
-
-    Args:
-        records: one an epoch, with the keys of ``log.jsonl``.
-        title: of the picture.
-    """
-
-    def line(key: str, color: str) -> tuple[str, list[float]]:
-        return color, [record[key] for record in records]
-
-    epochs = [record["epoch"] for record in records]
-    figure = Figure(figsize=(10, 6), dpi=120, layout="constrained")
-    figure.suptitle(title)
-    loss, rate, *recalls = figure.subplots(2, 2).flat
-    _plot(loss, "training loss", epochs, {"loss": line("loss", BLUE)})
-    _plot(rate, "learning rate", epochs, {"rate": line("learning_rate", BLUE)})
-    for axis, (direction, name) in zip(recalls, DIRECTIONS.items(), strict=True):
-        colors = zip(RECALLS, (BLUE, ORANGE, GREEN), strict=True)
-        lines = {recall: line(f"{direction}/{recall}", color) for recall, color in colors}
-        _plot(axis, f"recall in validation, {name}, percent", epochs, lines)
-        axis.set_ylim(0, 103)
-        axis.legend()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
 if __name__ == "__main__":

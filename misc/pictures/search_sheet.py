@@ -9,8 +9,9 @@ from torch import Tensor
 from misc.data.transforms import load_image
 from misc.evaluation.localization import kernel_heat_maps
 from misc.features.search import Answer
-from misc.inference.encode import map_image_files
-from misc.pictures.panels import contact_sheet, overlay
+from misc.inference.batches import map_image_files
+from misc.pictures.heat_maps import overlay
+from misc.pictures.panels import contact_sheet
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 

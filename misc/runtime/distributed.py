@@ -30,7 +30,7 @@ def process_group(
     NCCL connects GPUs, and gloo connects CPUs.
 
     Args:
-        device: the one of this process, from ``misc.runtime.device.select_device``; yielded as it is.
+        device: the one of this process, from ``select_device``; yielded as it is.
         patience: how long processes wait for each other before they take one for lost; ``None``
             is torch's default, some minutes.
     """

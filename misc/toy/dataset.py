@@ -3,11 +3,8 @@
 ``ensure_toy`` writes it once, in the file formats of COCO, Visual Genome and Karpathy's splits,
 so that it is read like any other data root. The things are OpenMoji artwork (openmoji.org, CC
 BY-SA 4.0). What a scene shows depends on the seed, its split and its number only.
-
-    python -m misc.toy --root data --seed 0
 """
 
-import argparse
 import contextlib
 import dataclasses
 import io
@@ -167,40 +164,3 @@ def ensure_toy(root: Path, seed: int | None = None, counts: SceneCounts | None =
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     return folder
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.toy",
-        description="Make the built-in toy set: pictures of emoji scenes with captions, masks and "
-        "region phrases, in the file formats of COCO and Visual Genome, and GloVe word vectors. "
-        "It takes well under a minute and 130 MB. A set of the same seed and size is left alone, "
-        "any other one in its place is replaced. Prints the folder.",
-    )
-    counts = SceneCounts()
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path("data"),
-        help="data root: the set goes to ROOT/toy (%(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same set (%(default)s)")
-    for split, count in dataclasses.asdict(counts).items():
-        parser.add_argument(
-            f"--{split}", type=int, default=count, help=f"scenes in the {split} split (%(default)s)"
-        )
-    return parser
-
-
-def main(args: argparse.Namespace) -> Path:
-    """Make the set and return its folder."""
-    return ensure_toy(args.root, args.seed, SceneCounts(args.train, args.val, args.test))
-
-
-if __name__ == "__main__":
-    parser = get_parser()
-    try:
-        print(main(parser.parse_args()))  # noqa: T201
-    except (OSError, ValueError) as error:
-        parser.error(str(error))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.data.pairs import image_loader
+from misc.data.images import image_loader
 from misc.data.transforms import evaluation_transform
 from misc.inference.acceleration import accelerate
 from misc.runtime.distributed import main_first

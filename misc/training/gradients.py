@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from misc.data.pairs import PairBatch
-from misc.runtime.device import autocast, seed_generators
+from misc.runtime.device import autocast
 from misc.runtime.distributed import rank, world_size
+from misc.runtime.seeds import seed_generators
 
 
 @contextlib.contextmanager

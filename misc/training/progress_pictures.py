@@ -8,8 +8,10 @@ from misc.data.captions import CaptionedImage
 from misc.data.transforms import load_image
 from misc.embedder import COMPONENTS
 from misc.evaluation.localization import kernel_heat_maps
-from misc.inference.encode import encode_texts, map_image_files
-from misc.pictures.panels import overlay, panel
+from misc.inference.batches import map_image_files
+from misc.inference.encode import encode_texts
+from misc.pictures.heat_maps import overlay
+from misc.pictures.panels import panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 

@@ -1,25 +1,21 @@
 """Runs of training: their folders, settings, first weights and checkpoints."""
 
-import argparse
 import dataclasses
 import json
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from misc.checkpoints.checkpoint import Checkpoint, build_model, read_checkpoint, save_checkpoint
-from misc.cli import given_settings
-from misc.config import PRESETS, DataPaths, TrainConfig, check_settings
-from misc.data.captions import CaptionedImage, read_captions
-from misc.runtime.distributed import gather_objects, is_main, was_restarted
+from misc.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
+from misc.config import TrainConfig
+from misc.runtime.distributed import gather_objects, is_main
 from misc.runtime.files import replacing
-from misc.training.image_weights import normalised_for, start_from
+from misc.training.image_weights import start_from
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -127,15 +123,6 @@ def new_optimizer(model: JointEmbedding, config: TrainConfig) -> torch.optim.Opt
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Restore an optimizer; older runs have all parameters, in the same order, in one group."""
-    if len(saved["param_groups"]) == 1:
-        (group,) = saved["param_groups"]
-        own = optimizer.state_dict()["param_groups"]
-        saved = {**saved, "param_groups": [{**group, "params": part["params"]} for part in own]}
-    optimizer.load_state_dict(saved)
-
-
 def moving_average(model: JointEmbedding, decay: float) -> AveragedModel:
     """Make the exponential moving average of a model's weights.
 
@@ -176,7 +163,7 @@ def start_or_resume(
     optimizer = new_optimizer(model, config)
     average = moving_average(model, config.ema) if config.ema else None
     if checkpoint:
-        load_optimizer(optimizer, checkpoint.training["optimizer"])
+        optimizer.load_state_dict(checkpoint.training["optimizer"])
         if "trained" in checkpoint.training:  # then the checkpoint's model was the average
             trained = checkpoint.training["trained"]
             model.load_state_dict(trained["weights"])
@@ -195,66 +182,3 @@ def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig
     settings = {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)}
     with replacing(folder / "config.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
-def choose_settings(
-    args: argparse.Namespace,
-) -> tuple[Path, ModelConfig, TrainConfig, Checkpoint | None]:
-    """Settle the run's folder and settings, and read its last checkpoint if it is resumed.
-
-    Raises:
-        FileExistsError: if there is such a run and it is not to be resumed.
-        ValueError: if a resumed run's model is to change, or settings make no sense.
-    """
-    model_config, config = PRESETS[args.preset]
-    given, given_model = given_settings(args, TrainConfig), given_settings(args, ModelConfig)
-    dataset = given.get("dataset", config.dataset)
-    name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
-    folder, last = args.runs / name, args.runs / name / "last.pt"
-    config_asked = dataclasses.replace(config, **given)
-    model_asked = dataclasses.replace(model_config, **given_model)
-    asked = normalised_for(model_asked, config_asked.image_weights), config_asked
-    checkpoint, restarted = None, was_restarted()
-    model_config = asked[0]
-    if last.exists():
-        checkpoint = _read_run(last)
-        model_config, config = checkpoint.config, _training_config(checkpoint, last)
-        # torchrun starts its processes again when one has died; with the same settings, the run
-        # that is there is the one that they began.
-        if not args.resume and not (restarted and asked == (model_config, config)):
-            raise FileExistsError(
-                f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
-            )
-        if dataclasses.replace(model_config, **given_model) != model_config:
-            raise ValueError(f"the model of {last} cannot change while it is resumed")
-    config = dataclasses.replace(config, **given)
-    check_settings(config)
-    return folder, model_config, config, checkpoint
-
-
-def _training_config(checkpoint: Checkpoint, last: Path) -> TrainConfig:
-    try:
-        return TrainConfig(**checkpoint.training["config"])
-    except TypeError as error:
-        raise ValueError(f"{last} has settings that are unknown here: {error}") from error
-
-
-def _read_run(last: Path) -> Checkpoint:
-    checkpoint = read_checkpoint(last)
-    if "optimizer" not in checkpoint.training:
-        raise ValueError(f"{last} is a converted model, not a run that could be resumed")
-    return checkpoint
-
-
-def training_images(paths: DataPaths) -> list[CaptionedImage]:
-    """Read the images that are trained on: Karpathy's train and rest/val splits.
-
-    A data set without any, made for evaluation, is trained on its validation images with a
-    warning: good for a trial, and for nothing else.
-    """
-    try:
-        return read_captions(paths, ("train", "restval"))
-    except ValueError as error:
-        images = read_captions(paths, ("val",))
-        logger.warning("%s; a trial run on val: validation figures will mean nothing", error)
-        return images

@@ -1,10 +1,5 @@
-"""Word vectors of GloVe, word2vec and fastText, turned into dictionary.txt and utable.npy.
+"""Word vectors of GloVe, word2vec and fastText, turned into dictionary.txt and utable.npy."""
 
-python -m misc.text convert glove.6B.300d.txt data/word_vectors
-python -m misc.text convert GoogleNews-vectors-negative300.bin.gz data/word_vectors
-"""
-
-import argparse
 import logging
 import struct
 from collections.abc import Iterable
@@ -113,23 +108,3 @@ def convert(file: Path, folder: Path, force: bool = False) -> WordVectors:
         temporary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
     logger.info("%d words of %d dimensions are in %s", *table.shape, folder)
     return WordVectors.load(folder)
-
-
-def get_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.text",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(required=True, metavar="convert")
-    command = commands.add_parser("convert", help="make dictionary.txt and utable.npy of a file")
-    command.add_argument("file", type=Path, help="GloVe, word2vec or fastText, text or binary")
-    command.add_argument("folder", type=Path, help="where to, such as data/word_vectors")
-    command.add_argument("--force", action="store_true", help="overwrite what is there")
-    return parser
-
-
-def main(args: argparse.Namespace) -> WordVectors:
-    """Convert, and return the result."""
-    return convert(args.file, args.folder, args.force)

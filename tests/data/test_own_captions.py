@@ -9,7 +9,7 @@ import eval_retrieval
 import train
 from misc.data.captions import read_captions
 from misc.data.own_captions import read_caption_file
-from misc.data.pairs import data_paths
+from misc.data.paths import data_paths
 from tests.conftest import SMALL_TRAINING
 
 SPLITS = ("train", "val", "test")

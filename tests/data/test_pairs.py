@@ -1,16 +1,11 @@
 import pytest
 import torch
 
+from misc.config import TrainConfig
 from misc.data.captions import CaptionedImage, read_captions
-from misc.config import DataPaths, TrainConfig
-from misc.data.pairs import (
-    PairDataset,
-    collate_pairs,
-    data_paths,
-    find_word_vectors,
-    image_loader,
-    pair_loader,
-)
+from misc.data.images import image_loader
+from misc.data.pairs import PairDataset, collate_pairs, pair_loader
+from misc.data.paths import DataPaths, data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, training_transform
 from models.config import ModelConfig
 

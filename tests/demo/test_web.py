@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from misc.config import DataPaths, default_data_root
-from misc.data.captions import category_masks, read_instances
+from misc.config import default_data_root
+from misc.data.outlines import category_masks, read_instances
+from misc.data.paths import DataPaths
 from misc.evaluation.localization import mask_boxes
 
 pytestmark = pytest.mark.browser

@@ -8,13 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misc.features.embeddings import (
-    FORMATS,
-    check_output,
-    load_embeddings,
-    save_embeddings,
-    writing,
-)
+from misc.features.embeddings import FORMATS, check_output, save_embeddings, writing
+from misc.features.reading import load_embeddings
 
 READ_AGAIN = [".npz", ".npy", ".parquet"]
 

@@ -10,9 +10,10 @@ from PIL import Image
 import image_features_extraction
 import text_features_extraction
 from misc.checkpoints.checkpoint import load_model, save_checkpoint
-from misc.cli import LEFT_OUT_STATUS, run
+from misc.cli import run
+from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.data.transforms import evaluation_transform
-from misc.features.embeddings import load_embeddings
+from misc.features.reading import load_embeddings
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

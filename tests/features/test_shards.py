@@ -20,7 +20,7 @@ import image_features_extraction
 import text_features_extraction
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.tars import find_tars
-from misc.features.embeddings import load_embeddings
+from misc.features.reading import load_embeddings
 from misc.features.shards import parts_of, verify
 from models.joint_embedding import JointEmbedding, ModelConfig
 

@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from misc.config import PRESETS, TrainConfig
+from misc.config import TrainConfig
 from misc.inference.acceleration import accelerate
+from misc.presets import PRESETS
 from misc.training.image_weights import PACKAGE, normalised_for, start_from
-from misc.training.loop import set_trainable
+from misc.training.steps import set_trainable
 from models.backbones import build_trunk, image_statistics, trunk_stages
 from models.joint_embedding import JointEmbedding, ModelConfig
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from misc.pictures.curves import get_parser, main, read_log
-from misc.pictures.panels import BLUE, draw_curves
+from misc.pictures.__main__ import get_parser, main
+from misc.pictures.curves import BLUE, draw_curves, read_log
 
 RECALLS = {f"{way}/R@{count}": 10.0 for way in ("i2t", "t2i") for count in (1, 5, 10)}
 

@@ -4,15 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.pictures.panels import (
-    COLORMAP,
-    colorize,
-    localization_panel,
-    mark_box,
-    mark_peak,
-    overlay,
-    panel,
-)
+from misc.pictures.heat_maps import COLORMAP, colorize, mark_box, mark_peak, overlay
+from misc.pictures.panels import localization_panel, panel
 
 
 def test_colors_run_from_the_lowest_to_the_highest_value():

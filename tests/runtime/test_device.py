@@ -4,9 +4,11 @@ import signal
 import pytest
 import torch
 
-from misc.runtime.device import StopRequest, autocast, mixed_seed, seed_generators
+from misc.runtime.device import autocast
 from misc.runtime.device import select_device as select
 from misc.runtime.files import replacing
+from misc.runtime.seeds import mixed_seed, seed_generators
+from misc.runtime.signals import StopRequest
 
 
 def test_auto_finds_a_device_and_says_so(caplog):

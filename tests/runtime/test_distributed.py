@@ -16,11 +16,11 @@ from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.pairs import PairBatch
 from misc.runtime import distributed
-from misc.runtime.device import StopRequest
+from misc.runtime.signals import StopRequest
 from misc.training.gradients import add_gradients
-from misc.training.loop import set_trainable, train_step
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
+from misc.training.steps import set_trainable, train_step
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 ROOT = Path(__file__).resolve().parents[2]

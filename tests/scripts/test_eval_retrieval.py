@@ -9,9 +9,8 @@ import torch
 
 import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
-from misc.config import DataPaths
 from misc.data.captions import read_captions
-from misc.data.pairs import data_paths, find_word_vectors
+from misc.data.paths import DataPaths, data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
 from misc.inference.encode import encode_pairs
 from models.joint_embedding import JointEmbedding, ModelConfig

@@ -13,9 +13,10 @@ import localize
 import pointing_game
 import semantic_seg
 from misc.checkpoints.checkpoint import load_model, save_checkpoint
-from misc.config import DataPaths
-from misc.data.captions import RegionImage, read_captions, read_instances
-from misc.data.pairs import data_paths, find_word_vectors
+from misc.data.captions import read_captions
+from misc.data.outlines import read_instances
+from misc.data.paths import DataPaths, data_paths, find_word_vectors
+from misc.data.regions import RegionImage
 from misc.data.transforms import evaluation_transform, load_image
 from misc.evaluation.pointing import score_regions, unusual_regions
 from misc.evaluation.segmentation import score_pairs

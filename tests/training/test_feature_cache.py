@@ -10,7 +10,8 @@ import train
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.captions import read_captions
-from misc.data.pairs import PairDataset, data_paths, find_word_vectors
+from misc.data.pairs import PairDataset
+from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
 from misc.training.feature_cache import cached_features
 from models.joint_embedding import JointEmbedding, ModelConfig

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from misc.runtime.device import seed_generators
+from misc.runtime.seeds import seed_generators
 from misc.training.gradients import add_gradients, keeping_statistics
 from misc.training.losses import ContrastiveLoss
 from tests.runtime.test_distributed import EVERYTHING, gradients, pairs, small_model

@@ -6,8 +6,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
-from misc.config import DataPaths
 from misc.data.captions import read_captions
+from misc.data.paths import DataPaths
 from misc.training.progress_pictures import followed, heat_map_panel
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig

@@ -1,13 +1,12 @@
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
-from misc.data.pairs import PairDataset
-from misc.training.runs import Progress, Run, load_optimizer, moving_average, new_optimizer
+from misc.training.runs import Progress, Run, moving_average, new_optimizer
+from misc.training.schedules import learning_rate
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.training.test_train import assert_same, run_train
 
@@ -33,19 +32,6 @@ def test_each_part_has_its_factor_on_the_rate(model, tmp_path):
     for name, parameter in model.named_parameters():
         factor = 0.1 if "trunk" in name else 2.0 if "text" in name else 1.0
         assert rates[parameter] == pytest.approx(0.5 * factor), name
-
-
-def test_an_optimizer_of_a_single_group_is_restored_parameter_by_parameter(model):
-    single = torch.optim.AdamW(model.parameters(), weight_decay=0.3, fused=True)
-    for number, parameter in enumerate(model.parameters()):
-        parameter.grad = torch.full_like(parameter, float(number))
-    single.step()
-    optimizer = new_optimizer(model, TrainConfig())
-    load_optimizer(optimizer, single.state_dict())
-    assert len(optimizer.param_groups) == 3
-    for parameter in model.parameters():
-        for key, value in single.state[parameter].items():
-            assert torch.equal(optimizer.state[parameter][key], value)
 
 
 def test_the_average_is_the_recursion_with_a_decay_that_grows(model):
@@ -76,7 +62,7 @@ def test_the_average_is_the_model_of_a_checkpoint_and_trains_nothing(toy_root, t
 
 def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
     options = "--ema 0.9 --clip-norm 0.5 --trunk-rate 0.1 --text-rate 0.5 --text-pooling gpo"
-    options += " --cycle cosine --cycle-epochs 4 --caption-crops 0.5 --image-pooling gpo"
+    options += " --cycle cosine --cycle-epochs 4 --image-pooling gpo"
     run_train(toy_root, tmp_path, f"-n whole --epochs 2 {options}")
     run_train(toy_root, tmp_path, f"-n parts --epochs 1 {options}")
     run_train(toy_root, tmp_path, "-n parts --epochs 2 --resume")
@@ -90,35 +76,10 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
 
 def test_the_rate_falls_along_a_cosine_or_by_a_step():
     cosine = TrainConfig(learning_rate=2.0, cycle="cosine", cycle_epochs=4)
-    assert [cosine.rate(epoch) for epoch in (0, 2, 4)] == pytest.approx([2, 1, 0])
+    assert [learning_rate(cosine, epoch) for epoch in (0, 2, 4)] == pytest.approx([2, 1, 0])
     step = TrainConfig(
         learning_rate=1.0, learning_rate_decrease=0.1, first_decrease=15, last_decrease=15
     )
-    assert [step.rate(epoch) for epoch in (0, 14.9, 15, 29)] == pytest.approx([1, 1, 0.1, 0.1])
-
-
-class Words:
-    """Word vectors of one number, the word's place in the caption."""
-
-    def rows(self, caption):
-        return list(range(len(caption.split())))
-
-    def vectors(self, rows):
-        return torch.tensor(rows, dtype=torch.float)[:, None]
-
-
-def cropped(count, **settings):
-    dataset = PairDataset([], None, Words(), replace(TrainConfig(), **settings))
-    torch.manual_seed(0)
-    words = Words().vectors(range(count))
-    return [dataset._crop(words)[:, 0].tolist() for _ in range(300)]
-
-
-def test_crops_of_captions_are_runs_of_all_places_and_lengths():
-    texts = cropped(4, caption_crops=1.0)
-    assert {tuple(text) for text in texts} == {
-        tuple(map(float, range(start, end))) for start in range(4) for end in range(start + 1, 5)
-    }
-    whole = [text == [0, 1, 2, 3] for text in cropped(4, caption_crops=0.5)]
-    assert 150 < sum(whole) < 225  # half of them, and a quarter of the other half
-    assert all(text == [0, 1, 2, 3] for text in cropped(4))
+    assert [learning_rate(step, epoch) for epoch in (0, 14.9, 15, 29)] == pytest.approx(
+        [1, 1, 0.1, 0.1]
+    )

@@ -12,12 +12,15 @@ import torch
 
 import train
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
-from misc.config import PRESETS, TrainConfig, check_settings
+from misc.config import TrainConfig
+from misc.presets import PRESETS
 from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import image_weights, runs
 from misc.training import loop as training
 from misc.training import losses as loss
-from misc.training.loop import set_trainable
+from misc.training.schedules import learning_rate
+from misc.training.settings import check_settings
+from misc.training.steps import set_trainable
 from models.joint_embedding import JointEmbedding, ModelConfig
 from tests.conftest import SMALL_TRAINING
 
@@ -185,14 +188,14 @@ def test_best_is_the_epoch_of_the_highest_rsum_and_loads_as_a_model(toy_root, tm
 
 
 def test_the_rate_of_the_paper_is_a_function_of_the_epoch():
-    rates = [TrainConfig().rate(epoch) for epoch in range(10)]
+    rates = [learning_rate(TrainConfig(), epoch) for epoch in range(10)]
     expected = [1e-3, 1e-3, 1e-3, 5e-4, 2.5e-4, 1.25e-4, 6.25e-5, 3.125e-5, 3.125e-5, 3.125e-5]
     assert rates == pytest.approx(expected)
 
 
 def test_one_cycle_rises_to_the_highest_rate_and_falls_to_nothing():
     config = TrainConfig(cycle_epochs=10, learning_rate=1.0)
-    rates = [config.rate(epoch / 10) for epoch in range(101)]
+    rates = [learning_rate(config, epoch / 10) for epoch in range(101)]
     assert max(rates) == rates[20] == 1
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
@@ -243,10 +246,7 @@ def test_an_existing_run_is_not_overwritten(toy_root, tmp_path):
     ("options", "message"),
     [
         ("--batch-size 500", "120 training pairs do not fill a batch of 500"),
-        ("--dataset cocoa", "--dataset cocoa: it is one of coco"),
         ("--precision auto", "--precision auto: it is one of float32"),
-        ("--chunk-size -1", "--chunk-size -1: it must not be below 0"),
-        ("--epochs 0", "--epochs 0: it must be above 0"),
         ("--epochs 50", "ends after 4 epochs"),
         ("--word-dim 20", "20 dimensions, and those in .* have 50"),
         ("--image-weights absent.pth", "absent.pth"),
@@ -256,6 +256,43 @@ def test_settings_that_make_no_sense_are_refused(toy_root, tmp_path, options, me
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         run_train(toy_root, tmp_path, f"-n run {options}")
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--dataset cocoa", "invalid choice: 'cocoa' (choose from "),
+        ("--chunk-size -1", "--chunk-size: -1: it must be at least 0"),
+        ("--epochs 0", "0: it must be at least 1"),
+        ("--num-negatives 0", "--num-negatives: 0: it must be at least 1"),
+        ("--max-batches -1", "--max-batches: -1: it must be at least 0"),
+        ("--location-dropout 3", "--location-dropout: 3: it must be from 0 to below 1"),
+        ("--text-dropout 1.5", "--text-dropout: 1.5: it must be from 0 to below 1"),
+        ("--sru 0", "0: it must be at least 1"),
+        ("--embedding-dim -3", "-3: it must be at least 1"),
+        ("--learning-rate nan", "nan: it must be above 0"),
+        ("--epochs x", "invalid int value: 'x'"),
+    ],
+)
+def test_settings_out_of_range_are_refused_with_the_name_of_their_option(options, message, capsys):
+    with pytest.raises(SystemExit):
+        train.get_parser().parse_args(options.split())
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((TrainConfig(epochs=0),), "--epochs 0: it must be at least 1"),
+        ((TrainConfig(margin=float("nan")),), "--margin nan: it must be above 0"),
+        ((TrainConfig(cycle="round"),), "--cycle round: it is one of one-cycle, cosine"),
+        ((TrainConfig(), ModelConfig(sru_layers=0)), "--sru-layers 0: it must be at least 1"),
+        ((TrainConfig(), ModelConfig(image_dropout=1.0)), "--image-dropout 1.0: it must be from 0"),
+    ],
+)
+def test_settings_of_a_checkpoint_are_checked_as_options_are(settings, message):
+    with pytest.raises(ValueError, match=message):
+        check_settings(*settings)
 
 
 def test_imagenet_weights_that_cannot_be_had_are_an_error(toy_root, tmp_path, monkeypatch):

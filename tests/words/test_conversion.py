@@ -5,7 +5,8 @@ import gensim.models.fasttext
 import numpy as np
 import pytest
 
-from misc.words.conversion import convert, get_parser, main
+from misc.words.__main__ import get_parser, main
+from misc.words.conversion import convert
 from misc.words.word_vectors import UNKNOWN, WordVectors
 
 WORDS = ["the", "dog", "café"]

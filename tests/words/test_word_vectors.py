@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from misc.words.word_vectors import WordVectors, tokenize
+from misc.words.tokens import tokenize
+from misc.words.word_vectors import WordVectors
 
 WORDS = ["UNK", "a", "dog", "Dog", "."]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from misc.checkpoints.__main__ import get_parser, main
 from misc.checkpoints.checkpoint import save_checkpoint
-from misc.checkpoints.export import get_parser, main
-from misc.config import PRESETS
+from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding, ModelConfig
 

@@ -1,24 +1,29 @@
-"""What the command lines of the scripts have in common."""
+"""The options that scripts share: parent parsers, and settings as options."""
 
 import argparse
 import dataclasses
-import json
-import logging
-import math
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
+from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
+from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
-from misc.runtime.files import replacing
-from misc.runtime.memory import keep_freed_memory
 
-SHORT_NAMES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}  # of precisions
-LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out
 
-logger = logging.getLogger(__name__)
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples of a description as they are, and gives options' help more room."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+
+def script_parser(
+    description: str | None, *parents: argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """Make the parser of a script of its docstring and of the options that it shares."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=HelpFormatter, parents=list(parents)
+    )
 
 
 def common_options(precision: str | None = "float32") -> argparse.ArgumentParser:
@@ -106,6 +111,54 @@ def model_options(
     return parser
 
 
+def evaluation_options(
+    datasets: Collection[str], default: str, help: str = "data set", limit: bool = True
+) -> argparse.ArgumentParser:
+    """Parent parser of the scripts that evaluate: the data set, and how much of it.
+
+    Args:
+        datasets: names to choose from.
+        default: one of them.
+        help: what they are.
+        limit: True offers to look at the first images only.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--dataset", choices=datasets, default=default, help=f"{help} (default: %(default)s)"
+    )
+    if limit:
+        parser.add_argument(
+            "--limit", type=positive, metavar="N", help="only the first N images, for a quick look"
+        )
+    return parser
+
+
+def folder_options() -> argparse.ArgumentParser:
+    """Parent parser of the scripts whose users name folders of images."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "-r", "--recursive", action="store_true", help="look into folders of folders, too"
+    )
+    return parser
+
+
+def image_options() -> argparse.ArgumentParser:
+    """Parent parser of the scripts that embed images without heat maps."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _add_image_size(parser.add_argument_group("images"))
+    return parser
+
+
+def _add_image_size(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--image-size",
+        type=positive,
+        metavar="N",
+        help="side of the square that images are squeezed to, in pixels "
+        f"(default: the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
+    )
+
+
 def caption_options() -> argparse.ArgumentParser:
     """Parent parser of the scripts that evaluate on captions of one's own."""
     parser = argparse.ArgumentParser(add_help=False)
@@ -135,12 +188,7 @@ def localization_options(
         default=components,
         help="how many components of a text's embedding count, the largest (default: %(default)s)",
     )
-    group.add_argument(
-        "--image-size",
-        type=positive,
-        help="side of the square that images are squeezed to, in pixels "
-        f"(default: the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
-    )
+    _add_image_size(group)
     if threshold is not None:
         group.add_argument(
             "-ct",
@@ -198,110 +246,3 @@ def output_options(default: str) -> argparse.ArgumentParser:
         "--strict", action="store_true", help="stop at the first item that cannot be embedded"
     )
     return parser
-
-
-def precision_name(text: str) -> str:
-    """Parse a precision, for argparse: a short name, or torch's name of the type."""
-    for name, short in SHORT_NAMES.items():
-        if text in (name, short):
-            return name
-    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SHORT_NAMES.values())}")
-
-
-def positive(text: str) -> int:
-    """Parse a whole number above 0, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
-
-
-def share(text: str) -> float:
-    """Parse a number from 0 up to, but not including, 1, for argparse."""
-    number = float(text)
-    if not 0 <= number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not from 0 up to 1")
-    return number
-
-
-def add_settings(parser: argparse.ArgumentParser, title: str, config_class: type) -> None:
-    """Add an option for each field of a dataclass; options not given are left out of ``args``.
-
-    A field has its help and further option names in its metadata; one without is no option.
-    """
-    group = parser.add_argument_group(title)
-    for field in dataclasses.fields(config_class):
-        if not field.metadata:
-            continue
-        boolean = field.type is bool
-        parse = precision_name if field.name == "precision" else field.type
-        group.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            *field.metadata["flags"],
-            dest=field.name,
-            default=argparse.SUPPRESS,
-            help=field.metadata["help"],
-            **({"action": argparse.BooleanOptionalAction} if boolean else {"type": parse}),
-            **({} if boolean else {"metavar": field.type.__name__.upper()}),
-        )
-
-
-def given_settings(args: argparse.Namespace, config_class: type) -> dict[str, Any]:
-    """Collect the fields of a dataclass that were set on the command line."""
-    names = {field.name for field in dataclasses.fields(config_class)}
-    return {name: value for name, value in vars(args).items() if name in names}
-
-
-def write_json(results: dict[str, Any], path: Path | None) -> None:
-    """Write results to a file as JSON, if a path was given; NaN, which JSON lacks, as null."""
-    if path is not None:
-        valid = {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in results.items()
-        }
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(valid, indent=2) + "\n", encoding="utf-8")
-
-
-def configure_logging() -> None:
-    """Send progress to stderr, a time before each line; stdout is for results.
-
-    Of the processes that ``torchrun`` starts, those after the first send warnings only, with their
-    number.
-    """
-    rank = int(os.environ.get("RANK", "0"))
-    logging.basicConfig(
-        level=logging.WARNING if rank else logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s {f'[{rank}] ' if rank else ''}%(message)s",
-        datefmt="%H:%M:%S",
-    )
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it is loaded
-
-
-def listed(ids: Sequence[object]) -> str:
-    """Say how many there are, and which: the first ten of them."""
-    return f"{len(ids)} ({', '.join(map(str, ids[:10]))}{', …' if len(ids) > 10 else ''})"
-
-
-def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
-    """Run a script: a user's mistake ends it with one clear line, not with a traceback.
-
-    Results that say that something was ``left_out`` make the exit status ``LEFT_OUT_STATUS``.
-    """
-    configure_logging()
-    keep_freed_memory()
-    args = parser.parse_args()
-    try:
-        results = main(args)
-    except (OSError, ValueError, FloatingPointError) as error:
-        sys.exit(f"{parser.prog}: error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"{parser.prog}: interrupted")
-    # torchrun takes any status but 0 for a failure, and starts all over.
-    if isinstance(results, dict) and results.get("left_out") and not _under_torchrun():
-        sys.exit(LEFT_OUT_STATUS)
-
-
-def _under_torchrun() -> bool:
-    return "TORCHELASTIC_RUN_ID" in os.environ

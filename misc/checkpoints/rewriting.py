@@ -1,0 +1,57 @@
+"""Checkpoints described, and rewritten in our format."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from misc.checkpoints.checkpoint import build_model, read_checkpoint, write_checkpoint
+from misc.checkpoints.hub import save_folder
+
+
+def convert(old: str, new: Path, safetensors: bool = False, force: bool = False) -> Path:
+    """Rewrite a checkpoint in our format, without what only resuming its training needs.
+
+    Args:
+        old: whatever ``read_checkpoint`` takes.
+        new: the file to write; a folder for ``safetensors``.
+        safetensors: True writes ``model.safetensors`` and ``config.json``.
+        force: True overwrites what is there.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        FileExistsError: if something is there already and ``force`` is False.
+    """
+    checkpoint = read_checkpoint(old)
+    model = build_model(checkpoint, old)  # refuses what -p would refuse later
+    written = new / "model.safetensors" if safetensors else new
+    if written.exists() and not force:
+        raise FileExistsError(f"{written} exists; --force overwrites it")
+    if safetensors:
+        save_folder(new, model)
+    else:
+        kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
+        write_checkpoint(new, dataclasses.replace(checkpoint, training=kept))
+    return written
+
+
+def describe(file: str) -> dict[str, Any]:
+    """Say what is in a checkpoint, without building its model."""
+    checkpoint = read_checkpoint(file)
+    parts: dict[str, int] = {}
+    for name, tensor in checkpoint.state_dict.items():
+        part = ".".join(name.split(".")[:2])
+        parts[part] = parts.get(part, 0) + tensor.numel()
+    training = {
+        key: checkpoint.training[key]
+        for key in checkpoint.training
+        if key not in ("optimizer", "trained")
+    }
+    return {
+        "file": file,
+        "config": dataclasses.asdict(checkpoint.config),
+        "training": training,
+        "notes": checkpoint.notes,
+        "numbers": {**parts, "total": sum(parts.values())},
+    }

@@ -1,0 +1,75 @@
+"""Torch data set of images, each read once, in order."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from misc.data.transforms import load_image
+from misc.runtime.failures import Failure
+from misc.runtime.signals import ignore_signals
+
+
+@dataclasses.dataclass
+class ImageBatch:
+    """Images that could be read, and those that could not."""
+
+    indices: list[int]  # places of the images in the list that was asked for
+    images: Tensor  # (B, 3, H, W), normalised
+    sizes: list[tuple[int, int]]  # (width, height) of each file in pixels, upright
+    failures: list[Failure]
+
+    def pin_memory(self) -> "ImageBatch":
+        """Pin the images, as ``DataLoader`` asks of batches of a class of their own."""
+        self.images = self.images.pin_memory()
+        return self
+
+
+ImageItem = tuple[int, Tensor, tuple[int, int]]
+
+
+class ImageDataset(Dataset):
+    """Image files, each read once; an unreadable one becomes a ``Failure``, not an exception."""
+
+    def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> ImageItem | Failure:
+        try:
+            image = load_image(self.paths[index])
+        except ValueError as error:
+            return Failure(index, str(self.paths[index]), str(error))
+        return index, self.transform(image), image.size
+
+
+def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
+    """Stack the images that could be read."""
+    failures = [item for item in items if isinstance(item, Failure)]
+    read = [item for item in items if not isinstance(item, Failure)]
+    images = torch.stack([image for _, image, _ in read]) if read else torch.empty(0, 3, 1, 1)
+    return ImageBatch([item[0] for item in read], images, [item[2] for item in read], failures)
+
+
+def image_loader(
+    paths: Sequence[Path],
+    transform: Callable[[Image.Image], Tensor],
+    batch_size: int,
+    workers: int,
+) -> DataLoader:
+    """Load images in order, as ``ImageBatch``."""
+    return DataLoader(
+        ImageDataset(paths, transform),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate_images,
+        worker_init_fn=ignore_signals,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,147 @@
+"""Where the files of a data set lie under a data root, and the word vectors that go with it."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from misc.config import default_data_root
+from misc.runtime.distributed import main_first
+from misc.toy.dataset import ensure_toy
+from misc.words.word_vectors import WordVectors
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPaths:
+    """The files of one data set under a data root; edit them if yours lie elsewhere.
+
+    data/README.md has the sizes and further sources of each.
+    """
+
+    root: Path
+    dataset: str = "coco"
+    visual_genome: Path | None = None  # its folder, if it is not under the root
+    own_captions: str = ""  # of the data set "captions": see misc.data.own_captions
+    own_images: str = ""
+
+    @property
+    def split_file(self) -> Path:
+        """Karpathy's split, cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip."""
+        return self.root / self.dataset / "dataset.json"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the photographs.
+
+        COCO: images.cocodataset.org/zips/{train2014,val2014}.zip, unpacked here; Flickr:
+        shannon.cs.illinois.edu/DenotationGraph (on request), all files in this folder.
+        """
+        return self.root / self.dataset / "images"
+
+    @property
+    def instances(self) -> Path:
+        """images.cocodataset.org/annotations/annotations_trainval2014.zip."""
+        return self.root / self.dataset / "annotations" / "instances_val2014.json"
+
+    @property
+    def captions(self) -> Path:
+        """The same archive as ``instances``; says which images COCO val2014 has."""
+        return self.root / self.dataset / "annotations" / "captions_val2014.json"
+
+    @property
+    def regions(self) -> Path:
+        """homes.cs.washington.edu/~ranjay/visualgenome, region descriptions."""
+        return self._visual_genome / "region_descriptions.json"
+
+    @property
+    def region_images(self) -> Path:
+        """From the same page as ``regions``, image meta data."""
+        return self._visual_genome / "image_data.json"
+
+    @property
+    def region_image_folders(self) -> tuple[Path, Path]:
+        """cs.stanford.edu/people/rak248/VG_100K_2/{images,images2}.zip: two folders of images."""
+        return self._visual_genome / "VG_100K", self._visual_genome / "VG_100K_2"
+
+    @property
+    def _visual_genome(self) -> Path:
+        return self.visual_genome or self.root / "visual_genome"
+
+    @property
+    def word_vectors(self) -> Path:
+        """Skip-Thought: www.cs.toronto.edu/~rkiros/models/{dictionary.txt,utable.npy}."""
+        return self.root / "word_vectors"
+
+    def existing(self, path: Path) -> Path:
+        """Return one of the paths above.
+
+        Raises:
+            FileNotFoundError: if nothing is there; the message says what can be done.
+        """
+        if path.exists():
+            return path
+        raise FileNotFoundError(
+            f"no such data: {path}. data/README.md says where to get it; --data-root or the "
+            "environment variable DSVE_DATA names the folder that holds the data sets; "
+            "--dataset toy (train.py: --preset toy) needs no download"
+        )
+
+
+def data_paths(root: Path, dataset: str, captions: str = "", images: str = "") -> DataPaths:
+    """Say where a data set's files are; the toy set, a data root of its own, is built if need be.
+
+    Args:
+        root: the data root.
+        dataset: one of ``misc.config.DATASETS``.
+        captions: of the data set "captions", as for ``misc.data.own_captions.read_caption_file``.
+        images: the folder of its images.
+    """
+    if dataset == "toy":
+        with main_first():
+            return DataPaths(ensure_toy(root), "coco")
+    return DataPaths(root, dataset, own_captions=captions, own_images=images)
+
+
+def find_word_vectors(
+    chosen: str,
+    paths: DataPaths,
+    recorded: str = "",
+    dimension: int | None = None,
+    fingerprint: str = "",
+) -> WordVectors:
+    """Open the word vectors that a user chose, else those of training, else the data root's.
+
+    Args:
+        chosen: a folder, or "glove" for the built-in GloVe; "" if the user chose none.
+        paths: of the data set at hand.
+        recorded: what the model was trained with, as ``chosen``; "" if that is not known. A
+            folder that is not on this machine is passed over.
+        dimension: W that the model needs; ``None`` takes any.
+        fingerprint: that of the word vectors of training; others are used with a warning. "" if
+            it is not known.
+
+    Raises:
+        FileNotFoundError: if there are no word vectors.
+        ValueError: if they have another dimension than the model needs.
+    """
+    if not chosen and (recorded == "glove" or (recorded and Path(recorded).exists())):
+        chosen = recorded
+    if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
+        with main_first():
+            folder = ensure_toy(default_data_root()) / "word_vectors"
+    else:
+        folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
+    word_vectors = WordVectors.load(folder)
+    if dimension not in (None, word_vectors.dimension):
+        raise ValueError(
+            f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
+            f"{word_vectors.dimension}; --word-vectors names another folder"
+        )
+    if fingerprint and word_vectors.fingerprint() != fingerprint:
+        logger.warning(
+            "the word vectors in %s are not those that the model was trained with, so texts may "
+            "mean nothing to it; --word-vectors names another folder",
+            folder,
+        )
+    return word_vectors

@@ -1,0 +1,80 @@
+"""Files of embeddings: names and rows, read without running anything in them."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import torch
+from torch import Tensor
+
+from misc.features.embeddings import MANIFEST, names_file
+
+
+def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
+    """Read a file of embeddings, or a folder of parts: names and rows (N, D) as float32.
+
+    Raises:
+        FileNotFoundError: if it, or the names beside a ``.npy``, are missing.
+        ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_parts(path)
+    if path.suffix not in READERS:
+        remedy = PICKLE_REMEDY % path if path.suffix == ".pkl" else ""
+        raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
+    try:
+        names, rows = READERS[path.suffix](path)
+    except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no file of embeddings: {error}") from error
+    if rows.ndim != 2 or len(names) != len(rows):
+        raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
+    return list(names), torch.from_numpy(np.require(rows, np.float32, "W"))
+
+
+def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
+    """Read the parts that ``misc.features.shards`` wrote, in their order."""
+    if not (folder / MANIFEST).exists():
+        raise ValueError(
+            f"{folder} has no {MANIFEST}: it is no folder of embeddings, or its extraction has not "
+            "ended; run that again"
+        )
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    names: list[str] = []
+    embeddings = torch.empty(manifest["rows"], manifest["dimension"])
+    for part in manifest["parts"]:
+        part_names, rows = load_embeddings(folder / part["file"])
+        if len(rows) != part["rows"]:
+            raise ValueError(f"{folder / part['file']} has {len(rows)} rows, not {part['rows']}")
+        embeddings[len(names) : len(names) + len(rows)] = rows
+        names += part_names
+    return names, embeddings
+
+
+PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
+python -c "import pickle, torch; from misc.features.embeddings import save_embeddings as save; \
+names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["names"].tolist(), arrays["embeddings"]
+
+
+def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
+    with names_file(path).open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        names = [line.removesuffix("\n") for line in file]
+    return names, np.load(path, allow_pickle=False)
+
+
+def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
+    table = pyarrow.parquet.read_table(path)
+    column = table["embedding"].combine_chunks()
+    rows = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
+    return table["name"].to_pylist(), rows
+
+
+READERS = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}

@@ -1,0 +1,131 @@
+"""Images to embeddings and maps, batch by batch: memory does not grow with their number."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from misc.data.images import ImageBatch, image_loader
+from misc.data.tars import tar_batches
+from misc.data.transforms import evaluation_transform
+from misc.runtime.failures import Failure
+from models.joint_embedding import JointEmbedding
+
+
+class MappedBatch(NamedTuple):
+    """Embeddings and maps of a batch of images, on the model's device."""
+
+    indices: list[int]  # places of the images in the list of files
+    embeddings: Tensor  # (B, D), unit rows
+    maps: Tensor  # (B, D, h, w), not projected
+    failures: list[Failure]  # files that could not be read
+
+
+def _each_batch(
+    model: JointEmbedding,
+    compute: Callable[[Tensor], Any],
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[ImageBatch, Any]]:
+    """Compute something of image files batch by batch; ``None`` where no file could be read."""
+    device = next(model.parameters()).device
+    transform = evaluation_transform(image_size, model.config.image_statistics)
+    loader = image_loader(paths, transform, batch_size, workers)
+    with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
+        for batch in loader:
+            bar.update(len(batch.indices) + len(batch.failures))
+            if not batch.indices:
+                yield batch, None
+                continue
+            yield batch, compute(batch.images.to(device, non_blocking=True))
+
+
+@torch.inference_mode()
+def embed_image_files(
+    model: JointEmbedding,
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    workers: int = 0,
+) -> Iterator[tuple[list[int], Tensor, list[Failure]]]:
+    """Embed image files batch by batch, each once; memory does not grow with their number.
+
+    Args:
+        model: in eval mode, on its device.
+        paths: image files.
+        image_size: side of the square that images are squeezed to, in pixels.
+        batch_size: images in a batch.
+        workers: processes that read images; 0 reads them in this one.
+
+    Yields:
+        The places of a batch's images in ``paths``, their embeddings (B, D) on the CPU, and the
+        files of the batch that could not be read.
+    """
+    options = image_size, batch_size, workers
+    for batch, embeddings in _each_batch(model, model.encode_image, paths, *options):
+        if embeddings is None:
+            embeddings = torch.empty(0, model.config.embedding_dim)
+        yield batch.indices, embeddings.cpu(), batch.failures
+
+
+@torch.inference_mode()
+def embed_tar(
+    model: JointEmbedding, url: str, image_size: int, batch_size: int, workers: int = 0
+) -> Iterator[tuple[list[str], Tensor, list[Failure]]]:
+    """Embed the images of a WebDataset tar batch by batch.
+
+    Yields:
+        Names, embeddings (B, D) on the CPU, and the images that could not be read.
+
+    Raises:
+        ValueError: if the tar cannot be read to its end; the message names it.
+    """
+    device = next(model.parameters()).device
+    transform = evaluation_transform(image_size, model.config.image_statistics)
+    with tqdm(unit="image", desc=url, disable=None) as bar:
+        for batch in tar_batches(url, transform, batch_size, workers):
+            bar.update(len(batch.names) + len(batch.failures))
+            embeddings = torch.empty(0, model.config.embedding_dim)
+            if batch.names:
+                embeddings = model.encode_image(batch.images.to(device)).cpu()
+            yield batch.names, embeddings, batch.failures
+
+
+def embed_sample(
+    model: JointEmbedding, paths: Sequence[Path], image_size: int, count: int = 16
+) -> Tensor:
+    """Embed a few image files, spread over the list: (S, D); those that can be read, maybe none."""
+    sample = paths[:: max(1, len(paths) // count)][:count]
+    return torch.cat([rows for _, rows, _ in embed_image_files(model, sample, image_size, count)])
+
+
+@torch.inference_mode()
+def map_image_files(
+    model: JointEmbedding,
+    paths: Sequence[Path],
+    image_size: int,
+    batch_size: int,
+    workers: int = 0,
+) -> Iterator[MappedBatch]:
+    """Embed image files and keep their maps G; arguments as for ``embed_image_files``.
+
+    Raises:
+        ValueError: if maps are not finite; the file is named.
+    """
+    options = image_size, batch_size, workers
+    for batch, computed in _each_batch(model, model.encode_image_with_maps, paths, *options):
+        if computed is None:
+            nothing = torch.empty(0, model.config.embedding_dim)
+            yield MappedBatch([], nothing, nothing, batch.failures)
+            continue
+        embeddings, maps = computed
+        finite = maps.isfinite().flatten(1).all(dim=1).tolist()
+        for index, map_is_finite in zip(batch.indices, finite, strict=True):
+            if not map_is_finite:
+                raise ValueError(f"the activation maps of {paths[index]} are not finite")
+        yield MappedBatch(batch.indices, embeddings, maps, batch.failures)

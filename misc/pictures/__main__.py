@@ -1,0 +1,43 @@
+"""Pictures of what a training run logged.
+
+python -m misc.pictures curves runs/toy                   # writes runs/toy/curves.png
+python -m misc.pictures curves runs/toy -o docs/curves.png
+"""
+
+import argparse
+from pathlib import Path
+
+from misc.cli import run
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m misc.pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="curves")
+    command = commands.add_parser("curves", help="loss, learning rate and recalls over the epochs")
+    command.add_argument("run", type=Path, help="folder of the run, such as runs/toy")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="the PNG; default: curves.png in the run"
+    )
+    return parser
+
+
+def main(args: argparse.Namespace) -> Path:
+    """Draw loss, recalls and learning rate over the epochs; return the picture's file."""
+    from misc.pictures.curves import draw_curves, read_log
+    from misc.runtime.files import replacing
+
+    picture = draw_curves(read_log(args.run), args.run.resolve().name)
+    file: Path = args.output or args.run / "curves.png"
+    with replacing(file) as temporary:
+        picture.save(temporary, format="PNG")
+    print(file)  # noqa: T201
+    return file
+
+
+if __name__ == "__main__":
+    run(main, get_parser())

