@@ -133,6 +133,8 @@ def _preprocessing(config: ModelConfig, image_size: int) -> dict[str, Any]:
 
 
 def _read_image_size(preprocessing: object, config: ModelConfig, path: Path) -> int | None:
+    if preprocessing is None:  # a model that was saved without ever having been a checkpoint
+        return None
     size = preprocessing.get("image_size") if isinstance(preprocessing, dict) else None
     if type(size) is not int or size < 1 or preprocessing != _preprocessing(config, size):
         raise ValueError(

@@ -3,13 +3,8 @@ import json
 import pytest
 import torch
 
-from misc.checkpoints.checkpoint import (
-    get_parser,
-    load_model,
-    main,
-    read_checkpoint,
-    save_checkpoint,
-)
+from misc.checkpoints.__main__ import get_parser, main
+from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from models.joint_embedding import JointEmbedding, ModelConfig
 
 MINIATURE = ModelConfig(

@@ -42,7 +42,7 @@ def checkpoint(model, words, tmp_path_factory):
 
 
 def publish(*arguments):
-    return main(get_parser().parse_args([str(argument) for argument in arguments]))
+    return main(get_parser().parse_args(["publish", *map(str, arguments)]))
 
 
 @pytest.fixture(scope="module")
@@ -91,20 +91,6 @@ def test_a_model_that_was_never_a_checkpoint_is_saved_and_read(model, tmp_path):
     assert_same_weights(load_model(tmp_path), model)
     assert_same_weights(JointEmbedding.from_pretrained(tmp_path), model)
     assert read_checkpoint(tmp_path).image_size == 400
-
-
-def test_folders_of_before_the_hub_are_read(model, folder, tmp_path):
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    old = {
-        "format": settings["format"],
-        "config": settings["config"],
-        "training": settings["about"]["training"],
-    }
-    (tmp_path / "config.json").write_text(json.dumps(old), encoding="utf-8")
-    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
-    assert_same_weights(load_model(tmp_path), model)
-    assert_same_weights(JointEmbedding.from_pretrained(tmp_path), model)
-    assert read_checkpoint(tmp_path).image_size == 128
 
 
 def test_the_card_has_recipe_protocol_metrics_and_license(folder):

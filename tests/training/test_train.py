@@ -84,8 +84,8 @@ def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
         return encode_pairs(*arguments, **options)
 
-    encode_pairs = training.encode_pairs
-    monkeypatch.setattr(training, "encode_pairs", interrupted_encoding)
+    encode_pairs = validation.encode_pairs
+    monkeypatch.setattr(validation, "encode_pairs", interrupted_encoding)
     with pytest.raises(SystemExit, match="130"):
         run_train(toy_root, tmp_path, "-n run --epochs 3")
     progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
