@@ -75,9 +75,9 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed image files, into one file or into the parts of a folder."""
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
-    from misc.features.embeddings import check_output
     from misc.features.extraction import extract, is_folder, named
     from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.writing import check_output
     from misc.inference.acceleration import accelerate_for
     from misc.inference.batches import embed_image_files, embed_sample
 

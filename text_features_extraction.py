@@ -77,9 +77,9 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed the lines of the file, into one file or into the parts of a folder."""
     from misc.data.paths import DataPaths
-    from misc.features.embeddings import check_output
     from misc.features.extraction import embed_lines, extract, is_folder
     from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.writing import check_output
     from misc.inference.acceleration import accelerate_for
     from misc.inference.encode import encode_texts
     from misc.inference.loading import load_with_words

@@ -19,7 +19,7 @@ WORKERS = 2
 
 
 def captioned(paths: list[Path]) -> Any:
-    from misc.data.captions import CaptionedImage
+    from misc.data.captioned_images import CaptionedImage
 
     texts = inputs.captions(CAPTIONS * len(paths))
     return texts, [

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from misc.data.captions import CaptionedImage
+from misc.data.captioned_images import CaptionedImage
 from misc.data.outlines import InstanceImage, category_masks
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding

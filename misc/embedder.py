@@ -12,13 +12,11 @@ from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.config import default_data_root
 from misc.data.paths import DataPaths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image, to_rgb
-from misc.evaluation.localization import heat_maps
+from misc.evaluation.localization import COMPONENTS, heat_maps
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_texts
 from misc.runtime.device import select_device
 from misc.words.word_vectors import WordVectors
-
-COMPONENTS = 180  # of a text that count in its heat map, as in the paper's pointing game
 
 ImageSource = Path | str | Image.Image
 

@@ -9,7 +9,8 @@ from PIL import Image
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.embedder import Embedder
 from misc.presets import PRESETS
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MINIATURE = ModelConfig(

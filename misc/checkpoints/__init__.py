@@ -1,0 +1,3 @@
+from misc.checkpoints.checkpoint import load_model
+
+__all__ = ["load_model"]

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from misc.checkpoints.tensor_files import check_tensors, load_strictly, read_torch_file
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 JOINT_PREFIXES = {
     "img_emb.base_layer.0.": "image_encoder.trunk.",

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from misc.config import TrainConfig
-from misc.data.captions import CaptionedImage
+from misc.data.captioned_images import CaptionedImage
 from misc.data.transforms import load_image
 from misc.runtime.failures import Failure
 from misc.runtime.seeds import mixed_seed, seed_generators

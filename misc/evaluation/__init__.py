@@ -1,0 +1,3 @@
+from misc.evaluation.retrieval import retrieval_metrics
+
+__all__ = ["retrieval_metrics"]

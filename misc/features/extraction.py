@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
-from misc.features.embeddings import EmbeddingsWriter, writing
+from misc.features.writing import EmbeddingsWriter, writing
 from misc.runtime.failures import Failure
 from misc.runtime.files import replacing
 from misc.words.word_vectors import WordVectors

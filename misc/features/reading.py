@@ -10,7 +10,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from misc.features.embeddings import MANIFEST, names_file
+from misc.features.writing import MANIFEST, names_file
 
 
 def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
@@ -55,7 +55,7 @@ def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
 
 
 PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
-python -c "import pickle, torch; from misc.features.embeddings import save_embeddings as save; \
+python -c "import pickle, torch; from misc.features import save_embeddings as save; \
 names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.tensor(rows))\""""
 
 

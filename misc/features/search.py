@@ -45,7 +45,7 @@ def load_gallery(path: Path, dimension: int) -> tuple[list[str], Tensor]:
     """Read the features to be searched: names and rows (N, D).
 
     Args:
-        path: a file or a folder of embeddings, see ``misc.features.embeddings``.
+        path: a file or a folder of embeddings, see ``misc.features.reading``.
         dimension: D of the model that embeds the queries.
 
     Raises:

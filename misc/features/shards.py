@@ -19,8 +19,8 @@ import pyarrow.parquet
 import torch
 
 from misc.cli import write_json
-from misc.features.embeddings import MANIFEST, writing
 from misc.features.extraction import NamedBatch, append, errors_file, write_errors
+from misc.features.writing import MANIFEST, writing
 from misc.runtime.distributed import gather_objects, is_main, rank, world_size
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding

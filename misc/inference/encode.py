@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from misc.data.captions import CaptionedImage
+from misc.data.captioned_images import CaptionedImage
 from misc.inference.batches import embed_image_files
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.runtime.failures import Failure

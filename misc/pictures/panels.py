@@ -1,18 +1,14 @@
-"""Pictures of heat maps and of training: the only place that draws."""
-
-from __future__ import annotations
+"""Images set out below their titles."""
 
 import functools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
 
-if TYPE_CHECKING:  # curves, and --help, need no torch
-    from torch import Tensor
 from misc.pictures.heat_maps import mark_box, mark_peak, overlay
 
 COLUMNS = 4  # tiles in a row of a panel
@@ -107,10 +103,3 @@ def localization_panel(
         mark_peak(tile, points[place].tolist())
         tiles.append((phrase, tile))
     return panel(tiles)
-
-
-if __name__ == "__main__":
-    from misc.cli import run
-    from misc.pictures.curves import get_parser, main
-
-    run(main, get_parser())

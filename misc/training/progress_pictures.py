@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from misc.data.captions import CaptionedImage
+from misc.data.captioned_images import CaptionedImage
 from misc.data.transforms import load_image
-from misc.embedder import COMPONENTS
-from misc.evaluation.localization import kernel_heat_maps
+from misc.evaluation.localization import COMPONENTS, kernel_heat_maps
 from misc.inference.batches import map_image_files
 from misc.inference.encode import encode_texts
 from misc.pictures.heat_maps import overlay

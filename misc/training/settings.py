@@ -8,7 +8,8 @@ from pathlib import Path
 from misc.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from misc.cli.settings import given_settings
 from misc.config import TrainConfig
-from misc.data.captions import CaptionedImage, read_captions
+from misc.data.captioned_images import CaptionedImage
+from misc.data.captions import read_captions
 from misc.data.paths import DataPaths
 from misc.presets import PRESETS
 from misc.runtime.distributed import was_restarted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from misc.data.captions import CaptionedImage
+from misc.data.captioned_images import CaptionedImage
 from misc.evaluation.retrieval import retrieval_metrics
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_pairs

@@ -5,7 +5,8 @@ import torch
 
 from misc.checkpoints.__main__ import get_parser, main
 from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=8, sru_layers=2

@@ -12,7 +12,8 @@ from misc.checkpoints.__main__ import get_parser, main
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")

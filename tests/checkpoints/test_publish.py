@@ -14,7 +14,8 @@ from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkp
 from misc.embedder import Embedder
 from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=50, sru_layers=1

@@ -10,7 +10,8 @@ import torch
 from misc.checkpoints.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
 from misc.checkpoints.published import load_image_weights
 from misc.words.word_vectors import WordVectors
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, word_dim=8, sru_layers=2

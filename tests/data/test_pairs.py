@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from misc.config import TrainConfig
-from misc.data.captions import CaptionedImage, read_captions
+from misc.data.captioned_images import CaptionedImage
+from misc.data.captions import read_captions
 from misc.data.images import image_loader
 from misc.data.pairs import PairDataset, collate_pairs, pair_loader
 from misc.data.paths import DataPaths, data_paths, find_word_vectors

@@ -14,7 +14,7 @@ from demo.gallery import Gallery, features_gallery, folder_gallery, read_lines, 
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.transforms import load_image
 from misc.embedder import Embedder
-from misc.features.embeddings import save_embeddings
+from misc.features.writing import save_embeddings
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from misc.features.embeddings import FORMATS, check_output, save_embeddings, writing
 from misc.features.reading import load_embeddings
+from misc.features.writing import FORMATS, check_output, save_embeddings, writing
 
 READ_AGAIN = [".npz", ".npy", ".parquet"]
 

@@ -14,7 +14,8 @@ from misc.cli import run
 from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.data.transforms import evaluation_transform
 from misc.features.reading import load_embeddings
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=3, sru_layers=1

@@ -16,10 +16,10 @@ from misc.checkpoints.checkpoint import save_checkpoint
 from misc.embedder import Embedder
 from misc.features import search as search_module
 from misc.features import search_index
-from misc.features.embeddings import save_embeddings
 from misc.features.reading import load_embeddings
 from misc.features.search import Answer, Found, name_answers, nearest
 from misc.features.search_index import SearchIndex, fingerprint, index_kind, open_index
+from misc.features.writing import save_embeddings
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import contact_sheet
 from models.config import ModelConfig

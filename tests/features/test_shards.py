@@ -22,7 +22,8 @@ from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.tars import find_tars
 from misc.features.reading import load_embeddings
 from misc.features.shards import parts_of, verify
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 ROOT = Path(__file__).resolve().parents[2]
 

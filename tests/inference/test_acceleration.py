@@ -12,7 +12,8 @@ from misc.evaluation.localization import heat_maps, kernel_heat_maps
 from misc.inference import acceleration
 from misc.inference.acceleration import accelerate, accelerate_for, compiled, has_fast_bfloat16
 from misc.runtime.device import use_fast_products
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 CPU = torch.device("cpu")
 

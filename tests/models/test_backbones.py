@@ -8,7 +8,8 @@ from misc.presets import PRESETS
 from misc.training.image_weights import PACKAGE, normalised_for, start_from
 from misc.training.steps import set_trainable
 from models.backbones import build_trunk, image_statistics, trunk_stages
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 LITE = "timm/tf_efficientnet_lite0"
 

@@ -4,7 +4,8 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 SMALL = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=12, pool_k=3, word_dim=5, sru_layers=2

@@ -5,7 +5,8 @@ import torch
 
 from misc.checkpoints.onnx_models import write_onnx_files
 from misc.inference.acceleration import accelerate
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 from models.pooling import GeneralizedPool, LastPool, MaxPool, encode_places
 
 VALUES = torch.tensor([[[1.0, 5.0, 3.0, 9.0], [4.0, -2.0, -1.0, 9.0]]])

@@ -21,7 +21,8 @@ from misc.training.gradients import add_gradients
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
 from misc.training.steps import set_trainable, train_step
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")

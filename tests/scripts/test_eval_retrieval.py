@@ -13,7 +13,8 @@ from misc.data.captions import read_captions
 from misc.data.paths import DataPaths, data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
 from misc.inference.encode import encode_pairs
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 SMALL = ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1)
 

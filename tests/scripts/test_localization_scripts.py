@@ -20,7 +20,8 @@ from misc.data.regions import RegionImage
 from misc.data.transforms import evaluation_transform, load_image
 from misc.evaluation.pointing import score_regions, unusual_regions
 from misc.evaluation.segmentation import score_pairs
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 SIZE, COMPONENTS = 48, 5
 

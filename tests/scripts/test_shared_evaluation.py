@@ -12,7 +12,8 @@ import eval_retrieval
 import pointing_game
 import semantic_seg
 from misc.checkpoints.checkpoint import save_checkpoint
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 
 SCRIPTS = {
     eval_retrieval: ["-te"],

@@ -14,7 +14,8 @@ from misc.data.pairs import PairDataset
 from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
 from misc.training.feature_cache import cached_features
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 from tests.conftest import SMALL_MODEL
 
 

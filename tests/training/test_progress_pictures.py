@@ -10,7 +10,8 @@ from misc.data.captions import read_captions
 from misc.data.paths import DataPaths
 from misc.training.progress_pictures import followed, heat_map_panel
 from misc.words.word_vectors import WordVectors
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 from tests.conftest import SMALL_TRAINING
 
 MINIATURE = ModelConfig(

@@ -7,7 +7,8 @@ from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.training.runs import Progress, Run, moving_average, new_optimizer
 from misc.training.schedules import learning_rate
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 from tests.training.test_train import assert_same, run_train
 
 

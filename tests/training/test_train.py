@@ -15,13 +15,14 @@ from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.config import TrainConfig
 from misc.presets import PRESETS
 from misc.toy.dataset import SceneCounts, ensure_toy
-from misc.training import image_weights, runs
+from misc.training import image_weights, runs, validation
 from misc.training import loop as training
 from misc.training import losses as loss
 from misc.training.schedules import learning_rate
 from misc.training.settings import check_settings
 from misc.training.steps import set_trainable
-from models.joint_embedding import JointEmbedding, ModelConfig
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
 from tests.conftest import SMALL_TRAINING
 
 REPOSITORY = Path(__file__).resolve().parents[2]
