@@ -87,20 +87,11 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         checkpoint, args.path, device, DataPaths(args.data_root), args.word_vectors
     )
     model = accelerate(model, args.precision, args.compile)
-    texts = encode_texts(
-        model,
-        args.texts,
-        word_vectors,
-        first_sentence=args.first_sentence,
-    )
+    texts = encode_texts(model, args.texts, word_vectors, first_sentence=args.first_sentence)
     kernels = model.localization_kernels(texts.to(device), args.components)
-    batches = map_image_files(
-        model,
-        images,
-        args.image_size or checkpoint.image_size,
-        args.batch_size,
-        workers=min(args.workers, len(images) // args.batch_size),
-    )
+    size = args.image_size or checkpoint.image_size
+    workers = min(args.workers, len(images) // args.batch_size)
+    batches = map_image_files(model, images, size, args.batch_size, workers=workers)
     names, written, left_out = output_names(images), [], []
     for indices, _, maps, failures in batches:
         left_out += [failure.name for failure in failures]

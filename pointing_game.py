@@ -108,14 +108,7 @@ def report(title: str, results: dict[str, Any]) -> str:
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Play the game, and lay the results out as a table."""
     from misc.data.paths import data_paths
-    from misc.evaluation.pointing import (
-        category_average,
-        chosen_images,
-        gather_hits,
-        score_images,
-        summarize,
-        unusual_regions,
-    )
+    from misc.evaluation.pointing import chosen_images, gather_hits, score_images, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import map_image_files
     from misc.inference.encode import encode_texts
@@ -127,10 +120,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    by_category = args.dataset == "coco"
-    prompt = args.prompt if by_category else None
+    prompt = args.prompt if args.dataset == "coco" else None
     images = chosen_images(paths, args.rest_val, args.all_images, prompt)[: args.limit]
-    missing = [image for image in images if not image.path]
     readable = [image for image in images if image.path]
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     own = [readable[place] for place in own_share(len(readable), args.batch_size)]
@@ -142,17 +133,11 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         texts = encode_texts(model, phrases, word_vectors, **options).to(device)
         return model.localization_kernels(texts, args.components)
 
-    hits, large, ids, unreadable = gather_hits(score_images(own, batches, kernels))
+    hits = gather_hits(score_images(own, batches, kernels))
     results: dict[str, Any] = {
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
         f"{args.components} components; percent of peaks inside of their region's box",
-        **summarize(hits, large),
-        **(category_average(hits, ids) if by_category else {}),
-        "images": len(readable) - len(unreadable),
-        **unusual_regions(images),
-        "missing_images": [image.image_id for image in missing],
-        "missing_regions": [region for image in missing for region in image.region_ids],
-        "unreadable_images": unreadable,
+        **summarize(hits, images, by_category=prompt is not None),
     }
     return results, report(f"{args.dataset}: {results['images']} of {len(images)} images", results)
 

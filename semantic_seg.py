@@ -88,8 +88,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.data.captions import read_captions
     from misc.data.outlines import read_instances
     from misc.data.paths import data_paths
-    from misc.evaluation.localization import segmentation_metrics
-    from misc.evaluation.segmentation import gather_scores, score_images
+    from misc.evaluation.segmentation import gather_scores, score_images, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import map_image_files
     from misc.inference.encode import encode_texts
@@ -114,21 +113,12 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     files = [image.path for image in own]
     batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
     scores = score_images(own, batches, texts.to(device), kernels, args.threshold)
-    scores = gather_scores(scores, share)
-    ours, published, whole = scores.ious.unbind(dim=1)
-    pairs = scores.confidences, scores.images, scores.categories
-    present = set(scores.categories.tolist())
     results: dict[str, Any] = {
         "protocol": f"Segmentation on {args.dataset} {args.split or 'val2014'}, images of {size} x "
         f"{size} pixels, {args.components} components, masks cut at {args.threshold}; from 0 to 1",
-        **segmentation_metrics(*pairs, ours, published),
-        "mean_iou/whole_image": whole.mean().item(),
-        "images": len(scores.confidences),
-        "pairs": len(scores.ious),
-        "absent_categories": [name for place, name in enumerate(names) if place not in present],
-        "images_left_out": scores.left_out,
+        **summarize(gather_scores(scores, share), names),
     }
-    title = f"{args.dataset}: {len(scores.confidences)} of {len(images)} images"
+    title = f"{args.dataset}: {results['images']} of {len(images)} images"
     return results, report(f"{title}, {len(names)} categories", results)
 
 

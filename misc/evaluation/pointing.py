@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -96,18 +97,20 @@ def score_images(
             yield images[index], score_regions(images[index], heat)
 
 
-def gather_hits(
-    scored: Iterable[tuple[RegionImage, Tensor | None]],
-) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-    """Collect what all processes scored, each its own images.
+class Hits(NamedTuple):
+    """What all processes scored: R regions."""
 
-    Returns:
-        The hits (R, 3) of all regions, which of these are large (R,), their ids (R,), and the
-        ids of the images that could not be read.
-    """
+    hits: Tensor  # (R, 3), one column for each of ``POINTS``
+    large: Tensor  # (R,), True where the box is large
+    ids: Tensor  # (R,)
+    unreadable: list[int]  # ids of the images that could not be read
+
+
+def gather_hits(scored: Iterable[tuple[RegionImage, Tensor | None]]) -> Hits:
+    """Collect what all processes scored, each its own images."""
     hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
     ids = [torch.empty(0, dtype=torch.long)]
-    unreadable = []
+    unreadable: list[int] = []
     for image, image_hits in scored:
         if image_hits is None:
             unreadable.append(image.image_id)
@@ -116,7 +119,7 @@ def gather_hits(
         large.append(any_of_phrase(image, large_boxes(image.boxes, image.size)))
         ids.append(torch.tensor(image.region_ids))
     together = [gather_rows(torch.cat(parts)) for parts in (hits, large, ids)]
-    return *together, sum(gather_objects(unreadable), [])
+    return Hits(*together, unreadable=sum(gather_objects(unreadable), []))
 
 
 def spoken_phrases(image: RegionImage) -> list[str]:
@@ -140,18 +143,40 @@ def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
 
 def category_average(hits: Tensor, ids: Tensor) -> dict[str, float]:
     """Average the shares of hits (R, 3) of each category, given by ids (R,): in percent."""
-    shares = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
-    averages = torch.stack(shares).mean(dim=0) * 100 if shares else torch.full((3,), float("nan"))
+    each = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
+    averages = torch.stack(each).mean(dim=0) * 100 if each else torch.full((3,), float("nan"))
     named = zip(POINTS, averages.tolist(), strict=True)
     return {f"{name}@categories": average for name, average in named}
 
 
-def summarize(hits: Tensor, large: Tensor) -> dict[str, float]:
+def summarize(
+    scored: Hits, images: Sequence[RegionImage], by_category: bool = False
+) -> dict[str, Any]:
+    """Count hits in percent, and list what was left out or can only be missed.
+
+    Args:
+        scored: all regions.
+        images: all that were to be scored, also those whose files are missing.
+        by_category: True where the ids of regions are those of categories, to be averaged over.
+    """
+    missing = [image for image in images if not image.path]
+    return {
+        **shares(scored.hits, scored.large),
+        **(category_average(scored.hits, scored.ids) if by_category else {}),
+        "images": len(images) - len(missing) - len(scored.unreadable),
+        **unusual_regions(images),
+        "missing_images": [image.image_id for image in missing],
+        "missing_regions": [region for image in missing for region in image.region_ids],
+        "unreadable_images": scored.unreadable,
+    }
+
+
+def shares(hits: Tensor, large: Tensor) -> dict[str, float]:
     """Count hits (R, 3) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
     results = {}
     for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
-        shares = hits[chosen].double().mean(dim=0) * 100
-        for name, share in zip(POINTS, shares.tolist(), strict=True):
+        percentages = hits[chosen].double().mean(dim=0) * 100
+        for name, share in zip(POINTS, percentages.tolist(), strict=True):
             measure, *variant = name.split("/")
             results["/".join([measure + suffix, *variant])] = share
         results[f"regions{suffix}"] = int(chosen.sum())

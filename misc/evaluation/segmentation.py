@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from misc.evaluation.localization import (
     kernel_heat_maps,
     masks,
     resize_nearest,
+    segmentation_metrics,
 )
 from misc.inference.batches import MappedBatch
 from misc.runtime.distributed import gather_objects, gather_rows, in_order
@@ -113,3 +114,18 @@ def gather_scores(scores: Scores, own: Sequence[int]) -> Scores:
     categories, ious = gather_rows(scores.categories)[order], gather_rows(scores.ious)[order]
     left_out = sum(gather_objects(scores.left_out), [])
     return Scores(ordered, confidences, rows, categories, ious, left_out)
+
+
+def summarize(scores: Scores, names: Sequence[str]) -> dict[str, Any]:
+    """Compute the metrics of all scores, and list what was left out, by the categories' names."""
+    ours, published, whole = scores.ious.unbind(dim=1)
+    pairs = scores.confidences, scores.images, scores.categories
+    present = set(scores.categories.tolist())
+    return {
+        **segmentation_metrics(*pairs, ours, published),
+        "mean_iou/whole_image": whole.mean().item(),
+        "images": len(scores.confidences),
+        "pairs": len(scores.ious),
+        "absent_categories": [name for place, name in enumerate(names) if place not in present],
+        "images_left_out": scores.left_out,
+    }
