@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from misc.cli import run, write_json
 from misc.cli.arguments import positive
-from misc.cli.options import common_options, model_options
+from misc.cli.options import add_word_vectors, common_options, model_options, script_parser
 
 if TYPE_CHECKING:
     from demo.gallery import Gallery
@@ -29,19 +29,9 @@ logger = logging.getLogger(__name__)
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.app",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[model_options(batch_size=32, texts=False), common_options(precision=None)],
-    )
-    parser.add_argument(
-        "--word-vectors",
-        default="",
-        metavar="FOLDER",
-        help="folder with dictionary.txt and utable.npy; default: the one that the model was "
-        "trained with, else word_vectors under the data root",
-    )
+    parents = model_options(batch_size=32, texts=False), common_options(precision=None)
+    parser = script_parser(__doc__, *parents, prog="python -m demo.app")
+    add_word_vectors(parser)
     group = parser.add_argument_group("what is shown")
     images = group.add_mutually_exclusive_group()
     images.add_argument(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from misc.cli import run
+from misc.cli.options import add_word_vectors, script_parser
 from misc.config import default_data_root
 
 CHECKPOINT = "checkpoint: ours, one of 2018, a folder of safetensors, or hf://user/name[@revision]"
@@ -83,11 +84,7 @@ def onnx(args: argparse.Namespace) -> list[Path]:
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.checkpoints",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, prog="python -m misc.checkpoints")
     commands = parser.add_subparsers(required=True, metavar="info | convert | publish | onnx")
 
     def command(function: Callable[[argparse.Namespace], Any]) -> argparse.ArgumentParser:
@@ -138,13 +135,7 @@ def _add_publish_options(parser: argparse.ArgumentParser) -> None:
         default="bsd-3-clause",
         help="of the weights, as the hub calls it (default: %(default)s)",
     )
-    parser.add_argument(
-        "--word-vectors",
-        default="",
-        metavar="FOLDER",
-        help="those the model was trained with; default: what its training recorded, else "
-        "word_vectors under the data root",
-    )
+    add_word_vectors(parser)
     parser.add_argument(
         "--data-root",
         type=Path,

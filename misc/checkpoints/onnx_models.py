@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 
 from misc.runtime.files import replacing
+from models.config import ModelConfig
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
@@ -146,6 +147,11 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
     }
     for name, (module, inputs, output) in parts.items():
         write_onnx(module, inputs, output, folder / f"{name}.onnx")
+    _describe(config, image_size, folder / "model.json")
+    return [*(folder / f"{name}.onnx" for name in parts), folder / "model.json"]
+
+
+def _describe(config: ModelConfig, image_size: int, path: Path) -> None:
     description = {
         "image_size": image_size,
         "mean": config.image_mean,
@@ -154,6 +160,5 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
         "word_dim": config.word_dim,
         "opset": OPSET,
     }
-    with replacing(folder / "model.json") as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    return [*(folder / f"{name}.onnx" for name in parts), folder / "model.json"]

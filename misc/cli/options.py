@@ -18,11 +18,17 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def script_parser(
-    description: str | None, *parents: argparse.ArgumentParser
+    description: str | None, *parents: argparse.ArgumentParser, prog: str | None = None
 ) -> argparse.ArgumentParser:
-    """Make the parser of a script of its docstring and of the options that it shares."""
+    """Make the parser of a script of its docstring and of the options that it shares.
+
+    Args:
+        description: the docstring.
+        parents: parsers of shared options.
+        prog: how it is run; ``None`` for a file at the root.
+    """
     return argparse.ArgumentParser(
-        description=description, formatter_class=HelpFormatter, parents=list(parents)
+        prog, description=description, formatter_class=HelpFormatter, parents=list(parents)
     )
 
 
@@ -94,8 +100,18 @@ def model_options(
         default=batch_size,
         help="images or texts in a batch (default: %(default)s)",
     )
-    if not texts:
-        return parser
+    if texts:
+        add_word_vectors(group)
+        group.add_argument(
+            "--first-sentence",
+            action="store_true",
+            help="embed only the first sentence of a text, as the code of 2018 did",
+        )
+    return parser
+
+
+def add_word_vectors(group: argparse._ActionsContainer) -> None:
+    """Add the option that names the word vectors of a trained model."""
     group.add_argument(
         "--word-vectors",
         default="",
@@ -103,12 +119,6 @@ def model_options(
         help="folder with dictionary.txt and utable.npy; default: the one that the model was "
         "trained with, else word_vectors under the data root",
     )
-    group.add_argument(
-        "--first-sentence",
-        action="store_true",
-        help="embed only the first sentence of a text, as the code of 2018 did",
-    )
-    return parser
 
 
 def evaluation_options(

@@ -8,15 +8,12 @@ import argparse
 from pathlib import Path
 
 from misc.cli import run
+from misc.cli.options import script_parser
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.pictures",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, prog="python -m misc.pictures")
     commands = parser.add_subparsers(required=True, metavar="curves")
     command = commands.add_parser("curves", help="loss, learning rate and recalls over the epochs")
     command.add_argument("run", type=Path, help="folder of the run, such as runs/toy")

@@ -12,16 +12,13 @@ import dataclasses
 from pathlib import Path
 
 from misc.cli import run
+from misc.cli.options import script_parser
 from misc.toy.dataset import SceneCounts, ensure_toy
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.toy",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, prog="python -m misc.toy")
     counts = SceneCounts()
     parser.add_argument(
         "--root",

@@ -8,17 +8,14 @@ import argparse
 from pathlib import Path
 
 from misc.cli import run
+from misc.cli.options import script_parser
 from misc.words.conversion import convert
 from misc.words.word_vectors import WordVectors
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m misc.words",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__, prog="python -m misc.words")
     commands = parser.add_subparsers(required=True, metavar="convert")
     command = commands.add_parser("convert", help="make dictionary.txt and utable.npy of a file")
     command.add_argument("file", type=Path, help="GloVe, word2vec or fastText, text or binary")
