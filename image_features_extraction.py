@@ -23,9 +23,9 @@ from misc.cli.options import (
     folder_options,
     image_options,
     model_options,
-    output_options,
     script_parser,
 )
+from misc.cli.output_options import output_options
 from misc.data.image_files import IMAGE_SUFFIXES, find_images
 
 if TYPE_CHECKING:

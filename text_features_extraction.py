@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misc.cli import run
-from misc.cli.options import common_options, model_options, output_options, script_parser
+from misc.cli.options import common_options, model_options, script_parser
+from misc.cli.output_options import output_options
 
 if TYPE_CHECKING:
     import torch

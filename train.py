@@ -69,18 +69,18 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.runtime.device import select_device
     from misc.runtime.distributed import is_main, process_group
     from misc.runtime.signals import StopRequest
-    from misc.training.loop import train_epoch
-    from misc.training.losses import CollapseMonitor
+    from misc.training.loop import train_and_validate
     from misc.training.runs import start_or_resume
     from misc.training.settings import choose_settings, training_images
-    from misc.training.validation import event_log, validate
+    from misc.training.validation import event_log
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)
         paths = data_paths(args.data_root, config.dataset, config.captions, config.images)
         images, validation_images = training_images(paths), read_captions(paths, ("val",))
-        dimension = model_config.word_dim
-        word_vectors = find_word_vectors(config.word_vectors, paths, dimension=dimension)
+        word_vectors = find_word_vectors(
+            config.word_vectors, paths, dimension=model_config.word_dim
+        )
         transform = training_transform(
             config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics
         )
@@ -89,23 +89,16 @@ def main(args: argparse.Namespace) -> dict[str, float]:
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )
         logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
-        monitor = CollapseMonitor(config.margin)
         with StopRequest() as stop, event_log(training) as log:
-            while training.progress.epoch < config.epochs and not stop.agree():
-                complete = train_epoch(
-                    training, dataset, monitor, stop, args.workers, args.print_frequency
-                )
-                if not complete:
-                    training.save("last.pt")
-                    break
-                validate(training, validation_images, word_vectors, args.workers, log)
-        results = {**training.progress.metrics, "best_rsum": training.progress.best_rsum}
+            train_and_validate(
+                training, dataset, validation_images, stop, args.workers, args.print_frequency, log
+            )
         if is_main() and not stop:
-            write_json(results, args.json)
+            write_json(training.results, args.json)
     if stop:
         logger.info("%s: saved %s; --resume goes on from there", stop.name, folder / "last.pt")
         sys.exit(stop.exit_status)
-    return results
+    return training.results
 
 
 if __name__ == "__main__":

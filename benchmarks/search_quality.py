@@ -102,6 +102,19 @@ def chance(wanted: int, total: int, top: int) -> float:
     return 1 - math.comb(total - wanted, top) / math.comb(total, top)
 
 
+def report_pairs(scenes, things, found_things, search):
+    print(f"two things in one of the first {PAIR_TOP} of {len(scenes)} test scenes")
+    for counts in ((2, 3), (2,), (3,)):
+        chosen = [scene for scene in scenes if len(things[scene.image_id]) in counts]
+        pairs = two_things(chosen, things)
+        hits = [
+            any(set(pair) <= found_things[row] for row in rows)
+            for pair, rows in zip(pairs.values(), search(pairs, PAIR_TOP), strict=True)
+        ]
+        share = f"{100 * sum(hits) / len(hits):.1f} % of {len(hits)} queries"
+        print(f"  from scenes of {' or '.join(map(str, counts))} things: {share}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-p", "--path", type=Path, default=Path("runs/toy/best.pt"))
@@ -118,17 +131,7 @@ def main() -> None:
     def search(queries, top):
         return nearest(embedder.embed_texts(list(queries)), images, top)[1].tolist()
 
-    print(f"two things in one of the first {PAIR_TOP} of {len(scenes)} test scenes")
-    for counts in ((2, 3), (2,), (3,)):
-        chosen = [scene for scene in scenes if len(things[scene.image_id]) in counts]
-        pairs = two_things(chosen, things)
-        hits = [
-            any(set(pair) <= found_things[row] for row in rows)
-            for pair, rows in zip(pairs.values(), search(pairs, PAIR_TOP), strict=True)
-        ]
-        share = f"{100 * sum(hits) / len(hits):.1f} % of {len(hits)} queries"
-        print(f"  from scenes of {' or '.join(map(str, counts))} things: {share}")
-
+    report_pairs(scenes, things, found_things, search)
     everything = read_captions(paths, ["train", "val", "test"])
     captions = [caption for scene in everything for caption in scene.captions]
     check_new(NEW_WORDS, captions, embedder.word_vectors)

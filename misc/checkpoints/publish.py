@@ -41,13 +41,9 @@ def publish(
     results = [read_results(file) for file in result_files]
     checkpoint = read_checkpoint(path)
     training = checkpoint.training.get("config", {})
-    checkpoint.word_table = find_word_vectors(
-        word_vectors,
-        DataPaths(data_root),
-        training.get("word_vectors", ""),
-        checkpoint.config.word_dim,
-        checkpoint.word_table,
-    ).fingerprint()
+    recorded = training.get("word_vectors", ""), checkpoint.config.word_dim, checkpoint.word_table
+    words = find_word_vectors(word_vectors, DataPaths(data_root), *recorded)
+    checkpoint.word_table = words.fingerprint()
     for setting in {"word_vectors", "image_weights"} & set(training):  # others lack our folders
         training[setting] = Path(training[setting]).name
     model = build_model(checkpoint, path)

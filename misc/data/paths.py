@@ -133,6 +133,13 @@ def find_word_vectors(
     else:
         folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
     word_vectors = WordVectors.load(folder)
+    _check_words(word_vectors, folder, dimension, fingerprint)
+    return word_vectors
+
+
+def _check_words(
+    word_vectors: WordVectors, folder: Path, dimension: int | None, fingerprint: str
+) -> None:
     if dimension not in (None, word_vectors.dimension):
         raise ValueError(
             f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
@@ -144,4 +151,3 @@ def find_word_vectors(
             "mean nothing to it; --word-vectors names another folder",
             folder,
         )
-    return word_vectors

@@ -4,6 +4,7 @@ import array
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,16 +61,7 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
             for entry in stream_json(images_file, "item")
             if coco_ids is None or entry["coco_id"] in coco_ids
         }
-    regions: dict[int, tuple[list[int], list[str], array.array]] = {
-        image_id: ([], [], array.array("f")) for image_id in entries
-    }
-    with _format_of(regions_file, "Visual Genome's region descriptions"):
-        for region in stream_json(regions_file, "item.regions.item"):
-            if region["image_id"] in regions:
-                ids, phrases, boxes = regions[region["image_id"]]
-                ids.append(region["region_id"])
-                phrases.append(region["phrase"])
-                boxes.extend(region[key] for key in ("x", "y", "width", "height"))
+    regions = _read_phrases(regions_file, entries)
     images = [
         RegionImage(
             image_id,
@@ -89,6 +81,21 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
             f"those in {images_file}; --all-images chooses all of them"
         )
     return images
+
+
+Phrases = tuple[list[int], list[str], "array.array[float]"]  # ids, phrases, four numbers a box
+
+
+def _read_phrases(file: Path, image_ids: Collection[int]) -> dict[int, Phrases]:
+    regions: dict[int, Phrases] = {image: ([], [], array.array("f")) for image in image_ids}
+    with _format_of(file, "Visual Genome's region descriptions"):
+        for region in stream_json(file, "item.regions.item"):
+            if region["image_id"] in regions:
+                ids, phrases, boxes = regions[region["image_id"]]
+                ids.append(region["region_id"])
+                phrases.append(region["phrase"])
+                boxes.extend(region[key] for key in ("x", "y", "width", "height"))
+    return regions
 
 
 def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
@@ -122,21 +129,31 @@ def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
                 found[annotation["image_id"]].append(
                     (annotation["category_id"], annotation["bbox"])
                 )
-        images = []
-        for entry in content["images"]:
-            things = found[entry["id"]]
-            ids = sorted({category for category, _ in things})
-            path = paths.images / "val2014" / entry["file_name"]
-            region_image = RegionImage(
-                entry["id"],
-                path if path.exists() else None,
-                (entry["width"], entry["height"]),
-                tuple(ids),
-                tuple(prompt.replace("{name}", names[category]) for category in ids),
-                torch.tensor([box for _, box in things], dtype=torch.float32).view(-1, 4),
-                torch.tensor([ids.index(category) for category, _ in things], dtype=torch.long),
-            )
-            images += [region_image] if ids else []
+        images = [
+            _category_image(paths, entry, found[entry["id"]], names, prompt)
+            for entry in content["images"]
+            if found[entry["id"]]
+        ]
     if not images:
         raise ValueError(f"{file} has nothing outlined")
     return images
+
+
+def _category_image(
+    paths: DataPaths,
+    entry: dict[str, Any],
+    things: list[tuple[int, list[float]]],
+    names: dict[int, str],
+    prompt: str,
+) -> RegionImage:
+    ids = sorted({category for category, _ in things})
+    path = paths.images / "val2014" / entry["file_name"]
+    return RegionImage(
+        entry["id"],
+        path if path.exists() else None,
+        (entry["width"], entry["height"]),
+        tuple(ids),
+        tuple(prompt.replace("{name}", names[category]) for category in ids),
+        torch.tensor([box for _, box in things], dtype=torch.float32).view(-1, 4),
+        torch.tensor([ids.index(category) for category, _ in things], dtype=torch.long),
+    )

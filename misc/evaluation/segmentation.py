@@ -73,8 +73,7 @@ def score_images(
         kernels: (C, D), their localisation kernels.
         threshold: share of a heat map's range above which a pixel is in the mask.
     """
-    confidences, rows, columns = torch.empty(len(images), len(texts)), [], []
-    places = []
+    confidences, places, rows, columns = torch.empty(len(images), len(texts)), [], [], []
     ious, left_out, count = [], [], 0  # ious as numbers: small tensors would scatter the memory
     for batch in batches:
         for failure in batch.failures:

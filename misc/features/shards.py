@@ -106,7 +106,28 @@ def extract_parts(
         ValueError: if the folder is of another plan, or, when all others are made, if a part could
             not be: a tar cannot be read, or an item not embedded and ``--strict`` is set.
     """
-    known = _enter(args.output, plan, args.force)
+    entries = _make_parts(args, _enter(args.output, plan, args.force), parts, embed, dimension)
+    totals = {key: sum(entry[key] for entry in entries) for key in ("rows", "left_out")}
+    results = {"output": str(args.output), "dimension": dimension, "parts": len(parts), **totals}
+    if is_main():
+        _write_json(args.output / MANIFEST, {**plan, **totals, "parts": entries})
+        write_json(results, args.json)
+        left_out = f"; {totals['left_out']} left out, see *.errors.jsonl"
+        print(  # noqa: T201
+            f"{totals['rows']} embeddings of {dimension} dimensions are in {len(parts)} parts in "
+            f"{args.output}" + (left_out if totals["left_out"] else "")
+        )
+    return results
+
+
+def _make_parts(
+    args: argparse.Namespace,
+    known: dict[str, str],
+    parts: Sequence[Part[Source]],
+    embed: Callable[[Source], Iterable[NamedBatch]],
+    dimension: int,
+) -> list[dict[str, Any]]:
+    """Write this process's parts, but for those whose checksum is known; describe those of all."""
     entries, broken = [], []
     for part in parts[rank() :: world_size()]:
         entry = _entry(part)
@@ -125,20 +146,12 @@ def extract_parts(
             f"{len(broken)} of {len(parts)} parts could not be made: {broken[0]}; the same command "
             "again makes what is missing"
         )
-    entries = sorted(sum(gather_objects(entries), []), key=lambda entry: entry["file"])
-    totals = {key: sum(entry[key] for entry in entries) for key in ("rows", "left_out")}
-    results = {"output": str(args.output), "dimension": dimension, "parts": len(parts), **totals}
-    if is_main():
-        with replacing(args.output / MANIFEST) as temporary:
-            manifest = {**plan, **totals, "parts": entries}
-            temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        write_json(results, args.json)
-        left_out = f"; {totals['left_out']} left out, see *.errors.jsonl"
-        print(  # noqa: T201
-            f"{totals['rows']} embeddings of {dimension} dimensions are in {len(parts)} parts in "
-            f"{args.output}" + (left_out if totals["left_out"] else "")
-        )
-    return results
+    return sorted(sum(gather_objects(entries), []), key=lambda entry: entry["file"])
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _enter(folder: Path, plan: dict[str, Any], force: bool) -> dict[str, str]:
@@ -151,8 +164,7 @@ def _enter(folder: Path, plan: dict[str, Any], force: bool) -> dict[str, str]:
         for file in leftovers:
             file.unlink(missing_ok=True)
         if not (folder / PLAN).exists():
-            with replacing(folder / PLAN) as temporary:
-                temporary.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
+            _write_json(folder / PLAN, plan)
     gather_objects(None)  # the others wait
     found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     others = [f"{key} {found.get(key)!r} instead of {plan[key]!r}" for key in plan

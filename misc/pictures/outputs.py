@@ -47,15 +47,9 @@ def write_outputs(
     with replacing(path.with_name(f"{path.name}.png")) as temporary:
         picture.save(temporary, format="PNG")
     if npz:
+        arrays = {"heat_maps": heat, "peaks": points, "boxes": regions, "image_size": image.size}
         with replacing(path.with_name(f"{path.name}.npz")) as temporary, temporary.open("wb") as f:
-            np.savez(
-                f,
-                heat_maps=heat.numpy(),
-                phrases=np.array(phrases),
-                peaks=points.numpy(),
-                boxes=regions.numpy(),
-                image_size=np.array(image.size),
-            )
+            np.savez(f, phrases=np.array(phrases), **{k: np.asarray(v) for k, v in arrays.items()})
     return {
         "image": str(image_file),
         "file": f"{path}.png",

@@ -1,17 +1,19 @@
 """Contact sheets of what was found, with the heat map of the query over each image."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 
 from misc.data.transforms import load_image
 from misc.evaluation.localization import kernel_heat_maps
 from misc.features.search import Answer
-from misc.inference.batches import map_image_files
+from misc.inference.batches import MappedBatch, map_image_files
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import contact_sheet
+from misc.runtime.failures import Failure
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 
@@ -28,7 +30,7 @@ def write_sheet(
     batch_size: int,
     workers: int = 0,
 ) -> list[str]:
-    """Write a PNG of the images that were found for each query, the query's heat map over each.
+    """Write a PNG of the images that each query found, its heat map over each.
 
     Args:
         path: of the PNG.
@@ -41,35 +43,47 @@ def write_sheet(
         workers: processes that read images; 0 reads them in this one.
 
     Returns:
-        The names of the images that could not be read; each is logged, with the reason.
+        The names of the images that could not be read, each of which is logged.
 
     Raises:
         ValueError: if none of the names is an image that can be read.
     """
-    groups, reasons = [], {}
-    device = next(model.parameters()).device
-    kernels = model.localization_kernels(queries.to(device), components)
+    groups: list[tuple[str, list[tuple[str, Image.Image]]]] = []
+    reasons: dict[str, str] = {}
+    kernels = model.localization_kernels(queries.to(next(model.parameters()).device), components)
     for kernel, answer in zip(kernels, answers, strict=True):
-        images = [Path(found.name) for found in answer.found]
-        tiles = []
-        for indices, _, maps, failures in map_image_files(
-            model, images, image_size, batch_size, workers
-        ):
-            reasons |= {failure.name: failure.reason for failure in failures}
-            for index, image_maps in zip(indices, maps, strict=True):
-                heat = kernel_heat_maps(image_maps, kernel[None])[0]
-                title = f"{answer.found[index].score:.3f} {images[index].name}"
-                tiles.append((title, overlay(load_image(images[index]), heat)))
-        if tiles:
-            groups.append((answer.query, tiles))
+        files = [Path(found.name) for found in answer.found]
+        batches = map_image_files(model, files, image_size, batch_size, workers)
+        tiles, failures = _tiles(answer, batches, kernel)
+        reasons |= {failure.name: failure.reason for failure in failures}
+        groups += [(answer.query, tiles)] if tiles else []
     if not groups:
-        raise ValueError(
-            f"no panel: none of the {len(reasons)} names found is an image that can be read here "
-            f"({next(iter(reasons.values()))}); features of texts have no images, and names of "
-            "images are as they were given when they were extracted"
-        )
+        raise _no_panel(reasons)
     for reason in reasons.values():
         logger.warning("left out: %s", reason)
     with replacing(path) as temporary:
         contact_sheet(groups).save(temporary, format="PNG")
     return list(reasons)
+
+
+def _no_panel(reasons: dict[str, str]) -> ValueError:
+    return ValueError(
+        f"no panel: none of the {len(reasons)} names found is an image that can be read here "
+        f"({next(iter(reasons.values()))}); features of texts have no images, and names of "
+        "images are as they were given when they were extracted"
+    )
+
+
+def _tiles(
+    answer: Answer, batches: Iterable[MappedBatch], kernel: Tensor
+) -> tuple[list[tuple[str, Image.Image]], list[Failure]]:
+    """Lay a query's heat map over each image that it found; also give those that cannot be read."""
+    tiles, failures = [], []
+    for batch in batches:
+        failures += batch.failures
+        for index, image_maps in zip(batch.indices, batch.maps, strict=True):
+            found = answer.found[index]
+            heat = kernel_heat_maps(image_maps, kernel[None])[0]
+            title = f"{found.score:.3f} {Path(found.name).name}"
+            tiles.append((title, overlay(load_image(Path(found.name)), heat)))
+    return tiles, failures

@@ -1,11 +1,14 @@
 """Train the model of a run: steps, epochs and what is frozen when."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import torch
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from misc.data.captioned_images import CaptionedImage
 from misc.data.pairs import PairBatch, PairDataset, pair_loader
 from misc.runtime.distributed import (
     broadcast_buffers,
@@ -23,6 +26,7 @@ from misc.training.losses import (
 from misc.training.runs import Run
 from misc.training.schedules import learning_rate
 from misc.training.steps import loss_of_epoch, set_trainable, train_step
+from misc.training.validation import validate
 
 logger = logging.getLogger(__name__)
 
@@ -62,22 +66,12 @@ def train_epoch(
     workers: int,
     print_frequency: int,
 ) -> bool:
-    """Train on what is left of the current epoch, or until a signal asks to stop.
-
-    Returns:
-        True if the epoch is complete.
-    """
+    """Train on what is left of the current epoch, or until a signal; True if it is complete."""
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
-    if progress.epoch >= config.thaw_epoch:
-        dataset.features = None
-    elif config.cache_features and dataset.features is None:
-        paths = [image.path for image in dataset.images]
-        caches = run.folder.parent / "features"
-        dataset.features = cached_features(run.model, paths, caches, workers)
-    batches = batches_left(run, dataset)
-    step_size = config.batch_size * world_size()
+    _choose_features(run, dataset, workers)
+    batches, step_size = batches_left(run, dataset), config.batch_size * world_size()
     total = progress.drawn + step_size * len(batches)
     loader = pair_loader(dataset, batches, workers)
     loss_function = loss_of_epoch(config, progress.epoch)
@@ -85,14 +79,7 @@ def train_epoch(
         monitor = CollapseMonitor(0.0)
     set_trainable(run.model, config, progress.epoch)
     model = parallel(run.model)
-    bar = tqdm(
-        total=total,
-        initial=progress.drawn,
-        unit="image",
-        desc=f"epoch {progress.epoch}",
-        disable=None if is_main() else True,
-    )
-    with bar:
+    with _epoch_bar(run, total) as bar:
         for batch in readable(loader, config.crop_size, run.model.config.word_dim):
             run.set_rate(learning_rate(config, progress.epoch + progress.drawn / total))
             loss, pairs = train_step(run, model, batch.to(device), loss_function)
@@ -108,3 +95,52 @@ def train_epoch(
     broadcast_buffers(run.model)
     broadcast_buffers(run.measured)
     return progress.drawn == total
+
+
+def _choose_features(run: Run, dataset: PairDataset, workers: int) -> None:
+    """Have maps read from the cache while the trunk is frozen, if that is asked for."""
+    if run.progress.epoch >= run.config.thaw_epoch:
+        dataset.features = None
+    elif run.config.cache_features and dataset.features is None:
+        paths = [image.path for image in dataset.images]
+        dataset.features = cached_features(
+            run.model, paths, run.folder.parent / "features", workers
+        )
+
+
+def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":
+    return tqdm(
+        total=total,
+        initial=run.progress.drawn,
+        unit="image",
+        desc=f"epoch {run.progress.epoch}",
+        disable=None if is_main() else True,
+    )
+
+
+def train_and_validate(
+    run: Run,
+    dataset: PairDataset,
+    validation_images: Sequence[CaptionedImage],
+    stop: StopRequest,
+    workers: int,
+    print_frequency: int,
+    writer: SummaryWriter | None,
+) -> None:
+    """Train for all epochs that are left, each of which ends in a validation; or until a signal.
+
+    Args:
+        run: the run, which is saved.
+        dataset: of training.
+        validation_images: with their captions.
+        stop: asked between two steps.
+        workers: processes that read images.
+        print_frequency: steps between two updates of the progress bar's loss.
+        writer: for TensorBoard; ``None`` in all processes but the main one.
+    """
+    monitor = CollapseMonitor(run.config.margin)
+    while run.progress.epoch < run.config.epochs and not stop.agree():
+        if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
+            run.save("last.pt")
+            break
+        validate(run, validation_images, dataset.word_vectors, workers, writer)

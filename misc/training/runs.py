@@ -66,6 +66,11 @@ class Run:
         """The model that is validated and used: the average, if there is one."""
         return self.model if self.average is None else self.average.module
 
+    @property
+    def results(self) -> dict[str, float]:
+        """The metrics of the last validation, and the best rsum."""
+        return {**self.progress.metrics, "best_rsum": self.progress.best_rsum}
+
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step, by the factor of each part."""
         factors = self.config.trunk_rate, 1.0, self.config.text_rate
