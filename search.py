@@ -143,7 +143,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             answers,
             args.image_size or checkpoint.image_size,
             args.components,
-            args.batch_size,
+            batch_size=args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),
         )
     results = {"queries": [dataclasses.asdict(answer) for answer in answers], "left_out": left_out}

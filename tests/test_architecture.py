@@ -133,7 +133,7 @@ def house(tmp_path):
         ("misc/data/paths.py", "def f():\n    import misc.training.loop", "which is not below it"),
         ("misc/data/paths.py", "def f():\n    from misc.data import images", "a circle: "),
         ("misc/data/__init__.py", "from misc.data.paths import x\nimport misc.data", "a circle"),
-        ("misc/config.py", "import misc.presets", "misc.presets, which is not below it"),
+        ("misc/config.py", "from misc.data import paths", "misc.data.paths, which is not below it"),
         ("models/sru.py", "from misc.config import x", "models.sru imports misc.config"),
         ("misc/data/images.py", "import train", "imports the script train"),
         ("misc/data/images.py", "from misc.words import __main__", "the script misc.words.__main"),

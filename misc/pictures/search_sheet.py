@@ -27,8 +27,7 @@ def write_sheet(
     answers: Sequence[Answer],
     image_size: int,
     components: int,
-    batch_size: int,
-    workers: int = 0,
+    **options: int,
 ) -> list[str]:
     """Write a PNG of the images that each query found, its heat map over each.
 
@@ -39,8 +38,7 @@ def write_sheet(
         answers: to the queries.
         image_size: side of the square that images are squeezed to for the model, in pixels.
         components: how many of a query's components count in its heat map.
-        batch_size: images in a batch.
-        workers: processes that read images; 0 reads them in this one.
+        options: ``batch_size`` and ``workers``, as for ``map_image_files``.
 
     Returns:
         The names of the images that could not be read, each of which is logged.
@@ -53,7 +51,7 @@ def write_sheet(
     kernels = model.localization_kernels(queries.to(next(model.parameters()).device), components)
     for kernel, answer in zip(kernels, answers, strict=True):
         files = [Path(found.name) for found in answer.found]
-        batches = map_image_files(model, files, image_size, batch_size, workers)
+        batches = map_image_files(model, files, image_size, **options)
         tiles, failures = _tiles(answer, batches, kernel)
         reasons |= {failure.name: failure.reason for failure in failures}
         groups += [(answer.query, tiles)] if tiles else []

@@ -1,12 +1,57 @@
-"""Items that could not be used: each has a name and a reason."""
+"""Items that could not be used: items in are items used and items named."""
 
 import dataclasses
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+SHOWN = 20  # failures that are told one by one
+
+Item = TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """An item that could not be read, by its place in the list that was asked for."""
+    """An item that could not be used, by its place in all that was asked for."""
 
     index: int
     name: str
     reason: str
+
+
+def read_item(index: int, name: str, read: Callable[[], Item]) -> Item | Failure:
+    """Read one of many items that others made; whatever it raises becomes a ``Failure``.
+
+    The one place that catches everything: decoders raise ``struct.error``, ``RuntimeError``,
+    ``KeyError`` and more.
+
+    Args:
+        index: place of the item in all that was asked for.
+        name: of the item, for messages.
+        read: reads it.
+    """
+    try:
+        return read()
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        return Failure(index, name, reason if name in reason else f"{name}: {reason}")
+
+
+def apart(items: Iterable[Item | Failure]) -> tuple[list[Item], list[Failure]]:
+    """Part items that could be used from those that could not, each in their order."""
+    used: list[Item] = []
+    failures: list[Failure] = []
+    for item in items:
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            used.append(item)
+    return used, failures
+
+
+def tell(failures: Sequence[Failure], logger: logging.Logger) -> None:
+    """Warn of what is left out, with reasons: the first ``SHOWN``, and how many more there are."""
+    for failure in failures[:SHOWN]:
+        logger.warning("left out: %s", failure.reason)
+    if len(failures) > SHOWN:
+        logger.warning("left out: %d more like these", len(failures) - SHOWN)
