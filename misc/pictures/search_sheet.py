@@ -13,7 +13,7 @@ from misc.features.search import Answer
 from misc.inference.batches import MappedBatch, map_image_files
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import contact_sheet
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, tell
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 
@@ -53,12 +53,11 @@ def write_sheet(
         files = [Path(found.name) for found in answer.found]
         batches = map_image_files(model, files, image_size, **options)
         tiles, failures = _tiles(answer, batches, kernel)
+        tell([failure for failure in failures if failure.name not in reasons], logger)
         reasons |= {failure.name: failure.reason for failure in failures}
         groups += [(answer.query, tiles)] if tiles else []
     if not groups:
         raise _no_panel(reasons)
-    for reason in reasons.values():
-        logger.warning("left out: %s", reason)
     with replacing(path) as temporary:
         contact_sheet(groups).save(temporary, format="PNG")
     return list(reasons)
