@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.runtime.distributed import is_main, process_group
     from misc.runtime.signals import StopRequest
     from misc.training.loop import train_and_validate
-    from misc.training.runs import start_or_resume
+    from misc.training.runs import only_program_in, start_or_resume
     from misc.training.settings import choose_settings, training_images
     from misc.training.validation import event_log
 
@@ -89,7 +89,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )
         logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
-        with StopRequest() as stop, event_log(training) as log:
+        with only_program_in(folder), StopRequest() as stop, event_log(training) as log:
             train_and_validate(
                 training, dataset, validation_images, stop, args.workers, args.print_frequency, log
             )

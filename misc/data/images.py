@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from misc.data.transforms import load_image
 from misc.runtime.failures import Failure
-from misc.runtime.signals import ignore_signals
+from misc.runtime.loaders import loader, pixel_bytes
 
 
 @dataclasses.dataclass
@@ -63,13 +64,19 @@ def image_loader(
     transform: Callable[[Image.Image], Tensor],
     batch_size: int,
     workers: int,
-) -> DataLoader:
-    """Load images in order, as ``ImageBatch``."""
-    return DataLoader(
-        ImageDataset(paths, transform),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate_images,
-        worker_init_fn=ignore_signals,
-        pin_memory=torch.cuda.is_available(),
-    )
+    image_size: int,
+    device: torch.device,
+) -> DataLoader[Any]:
+    """Load images in order, as ``ImageBatch``.
+
+    Args:
+        paths: image files.
+        transform: of each image.
+        batch_size: images in a batch.
+        workers: processes that read; 0 reads in this one.
+        image_size: side of what ``transform`` gives, in pixels.
+        device: where batches go.
+    """
+    size = batch_size * pixel_bytes(image_size)
+    dataset = ImageDataset(paths, transform)
+    return loader(dataset, workers, device, collate_images, size, batch_size=batch_size)

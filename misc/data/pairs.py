@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 from misc.config import TrainConfig
 from misc.data.captioned_images import CaptionedImage
 from misc.data.transforms import load_image
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, apart, read_item
+from misc.runtime.loaders import loader, pixel_bytes
 from misc.runtime.seeds import mixed_seed, seed_generators
-from misc.runtime.signals import ignore_signals
 from misc.words.word_vectors import WordVectors, pad_texts
 
 
@@ -37,8 +37,8 @@ class PairBatch:
     def to(self, device: torch.device) -> "PairBatch":
         """Copy the tensors to a device, without waiting for it."""
         tensors = (self.images, self.vectors, self.lengths, self.image_ids)
-        moved = (tensor.to(device, non_blocking=True) for tensor in tensors)
-        return PairBatch(*moved, failures=self.failures)
+        images, vectors, lengths, ids = (x.to(device, non_blocking=True) for x in tensors)
+        return PairBatch(images, vectors, lengths, ids, self.failures)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -47,7 +47,7 @@ class PairBatch:
         """Cut into batches of ``size`` pairs, the last of which may be smaller; at least one."""
         tensors = (self.images, self.vectors, self.lengths, self.image_ids)
         parts = zip(*(tensor.split(size) for tensor in tensors), strict=True)
-        return [PairBatch(*part, failures=[]) for part in parts]
+        return [PairBatch(*part, []) for part in parts]
 
 
 PairItem = tuple[Tensor, Tensor, int]
@@ -56,11 +56,13 @@ PairItem = tuple[Tensor, Tensor, int]
 class Features(Protocol):
     """Where features of images come from: ``misc.training.feature_cache.FeatureCache``."""
 
+    item_bytes: int  # of an image
+
     def load(self, index: int, mirrored: bool) -> Tensor:
         """Read those of an image, (C, h, w); ``ValueError`` if there are none."""
 
 
-class PairDataset(Dataset):
+class PairDataset(Dataset["PairItem | Failure"]):
     """All image-caption pairs, augmented at random but the same for the same seed and epoch.
 
     The random numbers of a pair depend on the seed, the epoch and the pair alone: not on the
@@ -85,6 +87,7 @@ class PairDataset(Dataset):
         self.word_vectors = word_vectors
         self.seed = config.seed
         self.flip = config.flip
+        self.crop_size = config.crop_size
         self.word_dropout = config.word_dropout
         self.captions_per_image = config.captions_per_image
         self.features: Features | None = None  # taken instead of images, while there are any
@@ -98,18 +101,24 @@ class PairDataset(Dataset):
     def __len__(self) -> int:
         return len(self.pairs)
 
+    @property
+    def item_bytes(self) -> int:
+        """Size of what is loaded of an image, but for its few words."""
+        return self.features.item_bytes if self.features else pixel_bytes(self.crop_size)
+
     def __getitem__(self, index: int) -> PairItem | Failure:
         image_index, caption_index = self.pairs[index]
         entry = self.images[image_index]
+
+        def read() -> PairItem:
+            tensor = self._picture(image_index)
+            rows = self.word_vectors.rows(entry.captions[caption_index])
+            vectors = self._drop_words(self.word_vectors.vectors(rows))
+            return tensor, vectors, entry.image_id
+
         with torch.random.fork_rng(devices=[]):
             seed_generators(torch.device("cpu"), self.seed, self.epoch, index)
-            try:
-                tensor = self._picture(image_index)
-                rows = self.word_vectors.rows(entry.captions[caption_index])
-            except ValueError as error:
-                return Failure(index, str(entry.path), str(error))
-            vectors = self._drop_words(self.word_vectors.vectors(rows))
-        return tensor, vectors, entry.image_id
+            return read_item(index, str(entry.path), read)
 
     def _picture(self, image_index: int) -> Tensor:
         """Augment an image, (3, H, W), or take its features, (C, h, w), mirrored or not."""
@@ -162,8 +171,7 @@ class PairDataset(Dataset):
 
 def collate_pairs(items: list[PairItem | Failure]) -> PairBatch:
     """Stack the pairs that could be read."""
-    failures = [item for item in items if isinstance(item, Failure)]
-    read = [item for item in items if not isinstance(item, Failure)]
+    read, failures = apart(items)
     if not read:
         empty = torch.empty(0)
         return PairBatch(empty, empty, empty, empty, failures)
@@ -173,13 +181,16 @@ def collate_pairs(items: list[PairItem | Failure]) -> PairBatch:
     )
 
 
-def pair_loader(dataset: PairDataset, batches: list[list[int]], workers: int) -> DataLoader:
-    """Load given batches of training pairs, in order, as ``PairBatch``."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate_pairs,
-        worker_init_fn=ignore_signals,
-        pin_memory=torch.cuda.is_available(),
-    )
+def pair_loader(
+    dataset: PairDataset, batches: list[list[int]], workers: int, device: torch.device
+) -> DataLoader[Any]:
+    """Load given batches of training pairs, in order, as ``PairBatch``.
+
+    Args:
+        dataset: of all pairs.
+        batches: places of the pairs of each.
+        workers: processes that read; 0 reads in this one.
+        device: where batches go.
+    """
+    size = max(map(len, batches), default=0) * dataset.item_bytes
+    return loader(dataset, workers, device, collate_pairs, size, batch_sampler=batches)

@@ -11,13 +11,13 @@ import fsspec
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from misc.data.image_files import IMAGE_SUFFIXES
 from misc.data.transforms import load_image
 from misc.runtime.failures import Failure
-from misc.runtime.signals import ignore_signals
+from misc.runtime.loaders import loader, pixel_bytes
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
@@ -88,7 +88,12 @@ def _collate(items: list[tuple[str, Tensor] | Failure | Broken]) -> TarBatch | B
 
 
 def tar_batches(
-    url: str, transform: Callable[[Image.Image], Tensor], batch_size: int, workers: int
+    url: str,
+    transform: Callable[[Image.Image], Tensor],
+    batch_size: int,
+    workers: int,
+    image_size: int,
+    device: torch.device,
 ) -> Iterator[TarBatch]:
     """Load the images of a tar in batches; names are the tar's and the key within it.
 
@@ -97,18 +102,14 @@ def tar_batches(
         transform: of each image.
         batch_size: images in a batch.
         workers: 0 reads in this process, more in one other: a tar is read from front to back.
+        image_size: side of what ``transform`` gives, in pixels.
+        device: where batches go.
 
     Raises:
         ValueError: if the tar is missing, cut off or none; the message names it.
     """
-    loader = DataLoader(
-        TarImages(url, transform),
-        batch_size=batch_size,
-        num_workers=min(workers, 1),
-        collate_fn=_collate,
-        worker_init_fn=ignore_signals,
-    )
-    for batch in loader:
+    dataset, size = TarImages(url, transform), batch_size * pixel_bytes(image_size)
+    for batch in loader(dataset, min(workers, 1), device, _collate, size, batch_size=batch_size):
         if isinstance(batch, Broken):
             raise ValueError(str(batch))
         yield batch

@@ -35,7 +35,7 @@ def _each_batch(
     """Compute something of image files batch by batch; ``None`` where no file could be read."""
     device = next(model.parameters()).device
     transform = evaluation_transform(image_size, model.config.image_statistics)
-    loader = image_loader(paths, transform, batch_size, workers)
+    loader = image_loader(paths, transform, batch_size, workers, image_size, device)
     with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
         for batch in loader:
             bar.update(len(batch.indices) + len(batch.failures))
@@ -88,7 +88,7 @@ def embed_tar(
     device = next(model.parameters()).device
     transform = evaluation_transform(image_size, model.config.image_statistics)
     with tqdm(unit="image", desc=url, disable=None) as bar:
-        for batch in tar_batches(url, transform, batch_size, workers):
+        for batch in tar_batches(url, transform, batch_size, workers, image_size, device):
             bar.update(len(batch.names) + len(batch.failures))
             embeddings = torch.empty(0, model.config.embedding_dim)
             if batch.names:

@@ -1,4 +1,4 @@
-"""Where and how the scripts run: device, precision, seeds, signals."""
+"""The device that the scripts run on, and the precision of its products."""
 
 import logging
 import os
@@ -17,11 +17,17 @@ def select_device(name: str = "auto") -> torch.device:
         name: "auto" (CUDA when there is one, else the CPU) or a torch device ("cuda:1", "cpu").
 
     Raises:
-        ValueError: if the device does not exist here.
+        ValueError: if the device does not exist here, or processes of ``torchrun`` were to share
+            one.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        if name != "cuda":
+            raise ValueError(
+                f"--device {name}: under torchrun each process takes the GPU of its own number; "
+                "give --device cuda, and choose GPUs with CUDA_VISIBLE_DEVICES"
+            )
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
@@ -31,6 +37,8 @@ def select_device(name: str = "auto") -> torch.device:
         raise ValueError(f"--device {name} cannot be used here ({reason}); try auto") from error
     if device.type == "cpu":
         use_fast_products()
+    else:
+        use_exact_products()
     logger.info("device: %s", device)
     return device
 
@@ -47,6 +55,16 @@ def use_fast_products() -> None:
     exact = left.double() @ right.double()
     if (left @ right - exact).abs().max() > 1e-5 * exact.abs().max():
         torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+def use_exact_products() -> None:
+    """Keep CUDA from rounding float32 products and convolutions to TF32: fp32 is to be float32.
+
+    bf16 is there for whoever wants speed; TF32 has its 10 bits of fraction at half of its rate, and
+    a batch norm that is folded with it differs from one that is not.
+    """
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.fp32_precision = "ieee"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -18,6 +18,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+PATIENCE = datetime.timedelta(days=1)  # of processes that wait for one that downloads or draws
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,6 +37,7 @@ def process_group(
             is torch's default, some minutes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        _refuse_unconnected()
         yield device
         return
     _warn_of_shared_store()
@@ -43,6 +46,21 @@ def process_group(
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     yield device
     dist.destroy_process_group()  # not after an error: it could wait for the others for ever
+
+
+def _refuse_unconnected() -> None:
+    """Refuse to be one of several processes that know nothing of each other.
+
+    Raises:
+        ValueError: if SLURM started several, which would all do the same, into the same files.
+    """
+    tasks = os.environ.get("SLURM_NTASKS", "1")
+    if "WORLD_SIZE" not in os.environ and tasks.isdigit() and int(tasks) > 1:
+        raise ValueError(
+            f"SLURM runs {tasks} tasks, and plain python makes each of them do all the work; use "
+            "#SBATCH --ntasks-per-node 1 and srun torchrun --nnodes $SLURM_NNODES --nproc-per-node "
+            "GPUS --rdzv-backend c10d --rdzv-endpoint HEAD:29500 SCRIPT.py …"
+        )
 
 
 def _warn_of_shared_store() -> None:
@@ -81,13 +99,20 @@ def was_restarted() -> bool:
 
 @contextlib.contextmanager
 def main_first() -> Iterator[None]:
-    """Let the first process of each node do something before its others, who find it done."""
+    """Let the first process of each node do something before its others, who find it done.
+
+    They wait for ``PATIENCE``, as a download may take longer than a step ever does.
+    """
+    if world_size() == 1:
+        yield
+        return
+    waiting = dist.new_group(backend="gloo", timeout=PATIENCE)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
-    if not first and world_size() > 1:
-        dist.barrier()
+    if not first:
+        dist.barrier(waiting)
     yield
-    if first and world_size() > 1:
-        dist.barrier()
+    if first:
+        dist.barrier(waiting)
 
 
 def _connected_device() -> torch.device:

@@ -19,4 +19,5 @@ def seed_generators(device: torch.device, *numbers: int) -> None:
     """
     torch.default_generator.manual_seed(mixed_seed(*numbers))
     if device.type == "cuda":
-        torch.cuda.manual_seed(mixed_seed(*numbers))
+        with torch.cuda.device(device):  # manual_seed is of the current device, whichever is used
+            torch.cuda.manual_seed(mixed_seed(*numbers))

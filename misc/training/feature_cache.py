@@ -1,8 +1,11 @@
 """Maps of a frozen trunk, computed once and kept on disk: an epoch costs a tenth without it."""
 
+import contextlib
 import hashlib
 import json
 import logging
+import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +17,14 @@ from tqdm import tqdm
 from misc.data.images import image_loader
 from misc.data.transforms import evaluation_transform
 from misc.inference.acceleration import accelerate
-from misc.runtime.distributed import main_first
-from misc.runtime.files import replacing
+from misc.runtime.distributed import gather_objects, is_main, main_first, own_share
+from misc.runtime.files import replacing, reserve
+from misc.runtime.locks import locked
 from models.joint_embedding import JointEmbedding
 
 BATCH = 32
+CACHES = "features"  # the folder of all caches, beside the runs
+MAPS, DONE, FAILURES = "maps.npy", "done.npy", "failures.json"  # of a cache
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +37,18 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.maps = np.load(folder / "maps.npy", mmap_mode="r")
-        failures = json.loads((folder / "failures.json").read_text(encoding="utf-8"))
+        self.folder = folder
+        self.maps = np.load(folder / MAPS, mmap_mode="r")
+        failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         self.failures = {int(index): reason for index, reason in failures.items()}
+
+    def __reduce__(self) -> tuple[type["FeatureCache"], tuple[Path]]:
+        return FeatureCache, (self.folder,)  # processes that are spawned map the file anew
+
+    @property
+    def item_bytes(self) -> int:
+        """Size of the maps of an image."""
+        return int(self.maps[0, 0].nbytes)
 
     def load(self, index: int, mirrored: bool) -> Tensor:
         """Read the maps of an image, (C, h, w).
@@ -51,18 +66,31 @@ def cached_features(
 ) -> FeatureCache:
     """Open the maps of images, squeezed to the model's input size; compute them if need be.
 
+    All processes share the work, and what was computed before the program was stopped or killed is
+    not computed again.
+
     Args:
         model: whose trunk is frozen.
         paths: image files.
         folder: of all caches; each has a name of its own that changes with the trunk's weights, the
             size, the normalisation, and the names, sizes and times of the files.
         workers: processes that read images.
+
+    Raises:
+        OSError: if the disk has no space for them.
     """
     folder = folder / _key(model, paths)
-    with main_first():
-        if not (folder / "maps.npy").exists():
-            _compute(model, paths, folder, workers)
+    alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
+    with alone:
+        if not _is_whole(folder):
+            _compute(accelerate(model), paths, folder, workers)
     return FeatureCache(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Say whether a cache has all maps, the same in all processes."""
+    with main_first():  # who may have waited for another program
+        return (folder / FAILURES).exists()
 
 
 def _key(model: JointEmbedding, paths: Sequence[Path]) -> str:
@@ -81,26 +109,63 @@ def _key(model: JointEmbedding, paths: Sequence[Path]) -> str:
 
 @torch.inference_mode()
 def _compute(model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int) -> None:
-    fast, config = accelerate(model), model.config
-    trunk, device = fast.image_encoder.trunk, next(fast.parameters()).device
-    side = -(-config.input_size // fast.image_encoder.stride)
-    shape = (len(paths), 2, fast.image_encoder.channels, side, side)
-    folder.mkdir(parents=True, exist_ok=True)
-    logger.info("features of %d images: %.1f GB in %s", len(paths), np.prod(shape) * 2e-9, folder)
+    trunk, config = model.image_encoder.trunk, model.config
+    device, side = next(model.parameters()).device, config.input_size
+    with main_first():
+        if is_main() and not (folder / DONE).exists():
+            shape = trunk(torch.zeros(1, 3, side, side, device=device)).shape[1:]
+            _reserve(folder, (len(paths), 2, *shape))
+    maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
+    own = [place for place in own_share(len(paths), BATCH) if not done[place]]
     failures: dict[int, str] = {}
-    transform = evaluation_transform(config.input_size, config.image_statistics)
-    with (
-        replacing(folder / "maps.npy") as temporary,
-        tqdm(total=len(paths), unit="image", desc="features", disable=None) as bar,
-    ):
-        maps = np.lib.format.open_memmap(temporary, "w+", dtype=np.float16, shape=shape)
-        for batch in image_loader(paths, transform, BATCH, workers):
-            failures |= {failure.index: failure.reason for failure in batch.failures}
+    transform = evaluation_transform(side, config.image_statistics)
+    files = [paths[place] for place in own]
+    with tqdm(total=len(own), unit="image", desc="features", disable=None) as bar:
+        for batch in image_loader(files, transform, BATCH, workers, side, device):
+            failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
             images = batch.images.to(device, memory_format=torch.channels_last)
-            for view in (0, 1) if batch.indices else ():
+            places = [own[index] for index in batch.indices]
+            for view in (0, 1) if places else ():
                 found = trunk(images.flip(3) if view else images)
-                maps[batch.indices, view] = found.clamp(-65504, 65504).half().cpu().numpy()
-        maps.flush()
-        with replacing(folder / "failures.json") as listed:
-            listed.write_text(json.dumps(failures), encoding="utf-8")
+                maps[places, view] = found.clamp(-65504, 65504).half().cpu().numpy()
+            done[places] = True
+    maps.flush()
+    together = gather_objects(failures)
+    if is_main():  # last, as it says that all is there
+        listed = {str(place): reason for own in together for place, reason in own.items()}
+        with replacing(folder / FAILURES) as temporary:
+            temporary.write_text(json.dumps(listed), encoding="utf-8")
+
+
+def _reserve(folder: Path, shape: tuple[int, ...]) -> None:
+    """Make the file of the maps, with all the space that it needs, and that of what is done."""
+    size = 2 * math.prod(shape)
+    logger.info("features of %d images: %.1f GB in %s", shape[0], size * 1e-9, folder)
+    np.lib.format.open_memmap(folder / MAPS, "w+", dtype=np.float16, shape=shape)
+    reserve(folder / MAPS, size)
+    np.lib.format.open_memmap(folder / DONE, "w+", dtype=np.bool_, shape=shape[:1])
+
+
+def cache_users(runs: Path) -> dict[Path, list[str]]:
+    """Find the caches beside the runs of a folder, each with the names of the runs that read it."""
+    users: dict[Path, list[str]] = {
+        maps.parent: [] for maps in sorted((runs / CACHES).glob(f"*/{MAPS}"))
+    }
+    for file in sorted(runs.glob("*/features.json")):
+        cache = runs / CACHES / json.loads(file.read_text(encoding="utf-8"))["cache"]
+        if cache in users:
+            users[cache].append(file.parent.name)
+    return users
+
+
+def remove_cache(cache: Path) -> None:
+    """Remove a cache, unless a program is at work in it.
+
+    Raises:
+        OSError: if one is.
+    """
+    with locked(cache):
+        for name in (MAPS, DONE, FAILURES):
+            (cache / name).unlink(missing_ok=True)
+    shutil.rmtree(cache)

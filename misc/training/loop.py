@@ -18,7 +18,7 @@ from misc.runtime.distributed import (
     world_size,
 )
 from misc.runtime.signals import StopRequest
-from misc.training.feature_cache import cached_features
+from misc.training.feature_cache import CACHES, cached_features
 from misc.training.losses import (
     CollapseMonitor,
     HardNegativeLoss,
@@ -26,7 +26,7 @@ from misc.training.losses import (
 from misc.training.runs import Run
 from misc.training.schedules import learning_rate
 from misc.training.steps import loss_of_epoch, set_trainable, train_step
-from misc.training.validation import validate
+from misc.training.validation import finish_epoch, validate
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +70,9 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
-    _choose_features(run, dataset, workers)
     batches, step_size = batches_left(run, dataset), config.batch_size * world_size()
     total = progress.drawn + step_size * len(batches)
-    loader = pair_loader(dataset, batches, workers)
+    loader = pair_loader(dataset, batches, workers, device)
     loss_function = loss_of_epoch(config, progress.epoch)
     if not isinstance(loss_function, HardNegativeLoss):
         monitor = CollapseMonitor(0.0)
@@ -103,9 +102,9 @@ def _choose_features(run: Run, dataset: PairDataset, workers: int) -> None:
         dataset.features = None
     elif run.config.cache_features and dataset.features is None:
         paths = [image.path for image in dataset.images]
-        dataset.features = cached_features(
-            run.model, paths, run.folder.parent / "features", workers
-        )
+        caches = run.folder.parent / CACHES
+        dataset.features = cached_features(run.model, paths, caches, workers)
+        run.remember_features(dataset.features.folder)
 
 
 def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":
@@ -139,8 +138,17 @@ def train_and_validate(
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
     monitor = CollapseMonitor(run.config.margin)
-    while run.progress.epoch < run.config.epochs and not stop.agree():
-        if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
-            run.save("last.pt")
-            break
-        validate(run, validation_images, dataset.word_vectors, workers, writer)
+    try:
+        while run.progress.epoch < run.config.epochs and not stop.agree():
+            with stop.at_once():
+                _choose_features(run, dataset, workers)
+            if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
+                break
+            with stop.at_once():
+                metrics = validate(run, validation_images, dataset.word_vectors, workers, writer)
+            finish_epoch(run, metrics, writer)
+    except KeyboardInterrupt:
+        if not stop.interrupted:
+            raise
+    if stop:
+        run.save("last.pt")

@@ -1,11 +1,13 @@
 """Runs of training: their folders, settings, first weights and checkpoints."""
 
+import contextlib
 import dataclasses
 import json
 import logging
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from misc.checkpoints.checkpoint import Checkpoint, build_model, save_checkpoint
 from misc.config import TrainConfig
 from misc.runtime.distributed import gather_objects, is_main
 from misc.runtime.files import replacing
+from misc.runtime.locks import locked
 from misc.training.image_weights import start_from
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -97,6 +100,11 @@ class Run:
         if time.monotonic() - self.saved_at >= self.save_every:
             self.save("last.pt")
 
+    def remember_features(self, cache: Path) -> None:
+        """Write down which maps the run reads, so that those of no run can be found."""
+        if is_main():
+            _write_json(self.folder / "features.json", {"cache": cache.name})
+
     def log_epoch(self, record: dict[str, float]) -> None:
         """Append the record of an epoch to log.jsonl, over any record of the same epoch."""
         file = self.folder / "log.jsonl"
@@ -105,6 +113,15 @@ class Run:
         with replacing(file) as temporary:
             text = "\n".join([*lines, json.dumps(record)]) + "\n"
             temporary.write_text(text, encoding="utf-8")
+
+
+def only_program_in(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep other programs from training the run of a folder at the same time.
+
+    Raises:
+        OSError: if one does.
+    """
+    return locked(folder) if is_main() else contextlib.nullcontext()
 
 
 def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
@@ -185,5 +202,9 @@ def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig
     for half_written in folder.glob(".*.tmp"):
         half_written.unlink()
     settings = {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)}
-    with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    _write_json(folder / "config.json", settings)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

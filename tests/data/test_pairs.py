@@ -62,7 +62,7 @@ def test_batches_go_on_where_others_ended_whatever_their_size(pairs):
 
 
 def test_chunks_of_a_batch_are_its_pairs_in_order(pairs):
-    batch = next(iter(pair_loader(pairs, pairs.batches(8), workers=0)))
+    batch = next(iter(pair_loader(pairs, pairs.batches(8), 0, torch.device("cpu"))))
     chunks = batch.chunks(3)
     assert [len(chunk) for chunk in chunks] == [3, 3, 2]
     for name in ("images", "vectors", "lengths", "image_ids"):
@@ -72,7 +72,9 @@ def test_chunks_of_a_batch_are_its_pairs_in_order(pairs):
 
 def test_workers_give_the_batches_of_one_process(pairs):
     batches = pairs.batches(8)[:3]
-    alone, together = (list(pair_loader(pairs, batches, workers)) for workers in (0, 2))
+    alone, together = (
+        list(pair_loader(pairs, batches, workers, torch.device("cpu"))) for workers in (0, 2)
+    )
     for first, second in zip(alone, together, strict=True):
         assert torch.equal(first.images, second.images)
         assert torch.equal(first.vectors, second.vectors)
@@ -95,7 +97,7 @@ def test_images_come_in_order_with_their_sizes_and_failures(toy_root, tmp_path):
     paths = [image.path for image in read_captions(data_paths(toy_root, "toy"), ("test",))][:4]
     paths.insert(1, tmp_path / "absent.jpg")
     batches = list(
-        image_loader(paths, evaluation_transform(32, STATISTICS), batch_size=3, workers=0)
+        image_loader(paths, evaluation_transform(32, STATISTICS), 3, 0, 32, torch.device("cpu"))
     )
     assert [batch.indices for batch in batches] == [[0, 2], [3, 4]]
     assert batches[0].sizes == [(128, 128)] * 2

@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from misc.runtime.device import autocast
+from misc.runtime.device import autocast, use_exact_products
 from misc.runtime.device import select_device as select
 from misc.runtime.files import replacing
 from misc.runtime.seeds import mixed_seed, seed_generators
@@ -26,10 +26,22 @@ def test_a_device_that_is_not_there_is_an_error_with_the_remedy(name):
 
 def test_each_process_of_torchrun_takes_the_gpu_of_its_number(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "99")
-    for name in ("cuda", "cuda:1"):
-        with pytest.raises(ValueError, match="--device cuda:99 cannot be used here"):
-            select(name)
+    with pytest.raises(ValueError, match="--device cuda:99 cannot be used here"):
+        select("cuda")
+    with pytest.raises(ValueError, match="--device cuda:1: under torchrun each process takes the"):
+        select("cuda:1")
     assert select("cpu").type == "cpu"
+
+
+def test_float32_on_a_gpu_is_not_rounded_to_tf32():
+    before = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.fp32_precision
+    try:
+        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.fp32_precision = "tf32"
+        use_exact_products()
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.backends.cudnn.fp32_precision == "ieee"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.fp32_precision = before
 
 
 def test_bfloat16_reaches_matrix_products_and_float32_leaves_them():

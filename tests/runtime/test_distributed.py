@@ -237,3 +237,14 @@ def test_a_run_whose_worker_is_killed_goes_on_by_itself_and_ends_with_the_same_w
     tensors = read_checkpoint(killed / "last.pt").state_dict
     for name, tensor in read_checkpoint(whole / "last.pt").state_dict.items():
         assert torch.equal(tensors[name], tensor), name
+
+
+def test_tasks_of_slurm_that_know_nothing_of_each_other_are_refused(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    refused = pytest.raises(ValueError, match="SLURM runs 2 tasks.* srun torchrun")
+    with refused, distributed.process_group(torch.device("cpu")):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "1")  # as torchrun says
+    with distributed.process_group(torch.device("cpu")) as device:
+        assert device.type == "cpu"

@@ -1,6 +1,8 @@
 import json
 import logging
+import pickle
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,10 +12,14 @@ import train
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.data.captions import read_captions
+from misc.data.images import image_loader
 from misc.data.pairs import PairDataset
 from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform, load_image
-from misc.training.feature_cache import cached_features
+from misc.runtime.locks import locked
+from misc.training import feature_cache
+from misc.training.__main__ import get_parser, main
+from misc.training.feature_cache import cached_features, remove_cache
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.conftest import SMALL_MODEL
@@ -67,17 +73,61 @@ def test_any_change_makes_another_cache_and_nothing_changed_none(model, photogra
     assert count(model) == 3
 
 
-def test_a_half_written_cache_is_made_again(model, photographs, tmp_path, monkeypatch):
-    from misc.training import feature_cache
+def test_a_stopped_cache_goes_on_with_what_is_left(model, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "BATCH", 1)
+    whole = cached_features(model, photographs, tmp_path / "whole", workers=0)
+    read, stopping = [], [True]
 
-    def killed(*arguments, **options):
-        raise KeyboardInterrupt
+    def stopped(paths, *arguments):
+        for batch in image_loader(paths, *arguments):
+            read.append(paths[(batch.indices or [batch.failures[0].index])[0]])
+            if stopping and len(read) == 3:
+                raise KeyboardInterrupt
+            yield batch
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(feature_cache, "image_loader", killed)
+        patched.setattr(feature_cache, "image_loader", stopped)
         cached_features(model, photographs, tmp_path / "features", workers=0)
+    assert read == photographs[:3]
+    read.clear()
+    stopping.clear()
+    monkeypatch.setattr(feature_cache, "image_loader", stopped)
+    # The first is done; what could not be read may be readable now; the third was not written.
     cache = cached_features(model, photographs, tmp_path / "features", workers=0)
-    assert cache.load(0, False).abs().sum() > 0
+    assert read == photographs[1:]
+    assert (cache.maps == whole.maps).all()
+    assert cache.failures == whole.failures
+
+
+def test_a_full_disk_is_told_before_the_work_with_what_is_needed(
+    model, photographs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(OSError, match=r"maps.npy needs .* GB, and 0.0 GB are free: No space left"):
+        cached_features(model, photographs, tmp_path / "features", workers=0)
+    assert not [*(tmp_path / "features").rglob("*.npy")]
+
+
+def test_caches_that_no_run_uses_are_listed_and_removed(model, photographs, tmp_path, capsys):
+    used = cached_features(model, photographs, tmp_path / "features", workers=0).folder
+    other = cached_features(model, photographs[:1], tmp_path / "features", workers=0).folder
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "features.json").write_text(json.dumps({"cache": used.name}))
+    options = ["caches", "--runs", str(tmp_path)]
+    assert main(get_parser().parse_args(options)) == {str(used): ["mine"], str(other): []}
+    assert f"{used}: 0.0 GB, used by mine" in capsys.readouterr().out
+    main(get_parser().parse_args([*options, "--remove"]))
+    assert f"{other}: 0.0 GB, used by no run, removed" in capsys.readouterr().out
+    assert used.exists() and not other.exists()
+    with locked(used), pytest.raises(OSError, match="another program is at work in"):
+        remove_cache(used)
+
+
+def test_a_cache_is_mapped_anew_in_a_process_that_is_spawned(model, photographs, tmp_path):
+    cache = cached_features(model, photographs, tmp_path / "features", workers=0)
+    data = pickle.dumps(cache)
+    assert len(data) < 1000
+    assert torch.equal(pickle.loads(data).load(2, True), cache.load(2, True))
 
 
 def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog):

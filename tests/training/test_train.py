@@ -14,6 +14,7 @@ import train
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.config import TrainConfig
 from misc.presets import PRESETS
+from misc.runtime.locks import locked
 from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import image_weights, runs, validation
 from misc.training import loop as training
@@ -90,7 +91,19 @@ def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypat
     with pytest.raises(SystemExit, match="130"):
         run_train(toy_root, tmp_path, "-n run --epochs 3")
     progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
-    assert (progress["epoch"], progress["batch"]) == (1, 0)
+    assert (progress["epoch"], progress["batch"]) == (0, 7)
+    monkeypatch.undo()
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --resume")
+    run_train(toy_root, tmp_path, "-n whole --epochs 1")
+    assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("run", "whole")]
+    assert logs[0] == logs[1]
+
+
+def test_two_programs_do_not_train_the_same_run_at_once(toy_root, tmp_path):
+    with locked(tmp_path / "run"), pytest.raises(OSError, match="another program is at work in"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
 
 
 def test_the_number_of_workers_changes_no_weight(toy_root, tmp_path):
