@@ -29,7 +29,7 @@ bench: .venv/installed-dev
 	$(BIN)/python -m benchmarks
 
 figures: .venv/installed-dev .venv/installed-demo
-	$(BIN)/python -m misc.visualization curves runs/toy -o docs/curves.png
+	$(BIN)/python -m misc.pictures curves runs/toy -o docs/curves.png
 	$(BIN)/python search.py -p $(MODEL) -f out/images.npz "a whale and a pizza" "a mushroom" \
 		--top 4 --open-panel docs/search.png
 	$(BIN)/python -m demo.screenshot docs/page.png -p $(MODEL)
@@ -41,6 +41,7 @@ web: .venv/installed-demo
 test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 test-web: .venv/installed-dev .venv/installed-demo
@@ -63,4 +64,4 @@ test-web: .venv/installed-dev .venv/installed-demo
 	touch $@
 
 clean:
-	rm -rf .venv runs out data/toy
+	rm -rf .venv out data/toy runs/toy

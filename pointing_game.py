@@ -125,7 +125,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     readable = [image for image in images if image.path]
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     own = [readable[place] for place in own_share(len(readable), args.batch_size)]
-    files = [image.path for image in own]
+    files = [image.path for image in own if image.path]
     batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
 
     def kernels(phrases: list[str]) -> "torch.Tensor":

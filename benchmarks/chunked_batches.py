@@ -42,7 +42,8 @@ def work(batch_size: int, chunk_size: int) -> None:
     seconds = time.perf_counter() - start
     # Not resource.getrusage, whose peak of a process begins with that of its parent.
     status = Path("/proc/self/status").read_text()
-    print(json.dumps([int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024, seconds]))
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    print(json.dumps([int(peak) / 1024, seconds]))
 
 
 def main() -> None:

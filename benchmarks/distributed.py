@@ -73,7 +73,7 @@ def main() -> None:
         work(args.steps)
         return
     print("processes  threads   s/step   pairs/s")
-    medians = {ALONE: [], TOGETHER: []}
+    medians: dict[tuple[int, int], list[float]] = {ALONE: [], TOGETHER: []}
     for _ in range(args.rounds):
         for setup, seconds in medians.items():
             seconds.append(measure(*setup, args.steps))

@@ -36,12 +36,12 @@ def ours(model: Path, photographs: list[Path], size: int) -> Work:
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs
 
-    model = accelerate(load_model(model))
+    fast = accelerate(load_model(model))
     texts, images = captioned(photographs)
-    words = inputs.word_vectors(texts, model.config.word_dim)
+    words = inputs.word_vectors(texts, fast.config.word_dim)
 
     def work():
-        *pairs, rows = encode_pairs(model, images, words, size, BATCH, WORKERS)
+        *pairs, rows = encode_pairs(fast, images, words, size, BATCH, WORKERS)
         retrieval_metrics(*pairs, rows)
         return torch.cat([pairs[0][rows], pairs[1]]).numpy()
 
@@ -59,10 +59,10 @@ def naive(model: Path, photographs: list[Path], size: int) -> Work:
     )
     from misc.checkpoints.checkpoint import load_model
 
-    model = load_model(model)
-    encoders = NaiveImageEncoder(model), NaiveTextEncoder(model)
+    loaded = load_model(model)
+    encoders = NaiveImageEncoder(loaded), NaiveTextEncoder(loaded)
     texts, images = captioned(photographs)
-    words = inputs.word_vectors(texts, model.config.word_dim)
+    words = inputs.word_vectors(texts, loaded.config.word_dim)
 
     @torch.inference_mode()
     def work():

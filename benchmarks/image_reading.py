@@ -50,7 +50,7 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     from misc.data.transforms import evaluation_transform
     from misc.inference.acceleration import accelerate
 
-    model = accelerate(load_model(model))
+    fast = accelerate(load_model(model))
 
     @torch.inference_mode()
     def work():
@@ -64,7 +64,7 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
-            model.encode_image(batch.images)
+            fast.encode_image(batch.images)
         return 100 * waited / (time.perf_counter() - start)
 
     return work

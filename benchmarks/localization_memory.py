@@ -15,7 +15,10 @@ from benchmarks.table import Row, get_parser, report
 from misc.cli import run
 from models.config import ModelConfig
 
-SCRIPTS = {"pointing_game": ["-k", 180], "semantic_seg": ["--split", "test"]}
+SCRIPTS: dict[str, list[object]] = {
+    "pointing_game": ["-k", 180],
+    "semantic_seg": ["--split", "test"],
+}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
             root, ModelConfig("resnet18", 3, 256, 12, word_dim=50, sru_layers=2)
         )
         for script, options in SCRIPTS.items():
-            peaks = []
+            peaks: list[float] = []
             for count in counts:
                 arguments = ["-p", model, "--data-root", root, "--dataset", "toy", *options]
                 output, peak = run_script(script, [*arguments, "--limit", count, "--device", "cpu"])

@@ -13,7 +13,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "nltk", "sru")
 def description() -> str:
     """Describe the machine and the versions, as Markdown."""
     cores = len(os.sched_getaffinity(0))
-    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]
+    (memory,) = re.findall(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     cpu = Path("/proc/cpuinfo").read_text()
     name = re.search(r"model name\s*: (.*)", cpu)
     flags = set(cpu.split()) & {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}

@@ -23,7 +23,8 @@ def reset_peak() -> None:
 
 
 def _status(field: str) -> float:
-    return int(re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())[1]) / 1024
+    (number,) = re.findall(rf"{field}:\s+(\d+) kB", STATUS.read_text())
+    return int(number) / 1024
 
 
 def run_script(script: str, arguments: Sequence[object]) -> tuple[str, float]:
@@ -36,4 +37,4 @@ def run_script(script: str, arguments: Sequence[object]) -> tuple[str, float]:
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return output, float(re.search(r"peak (\S+)", output)[1])
+    return output, float(re.findall(r"peak (\S+)", output)[-1])

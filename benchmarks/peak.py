@@ -2,6 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
 
 # Channels in and out, side of the maps, side of the kernel; in batches of 8.
 SHAPES = ((128, 128, 100, 3), (256, 256, 50, 3), (512, 512, 25, 3), (1024, 1024, 25, 1))
@@ -15,19 +19,20 @@ def convolutions(precision: str, seconds: float = 0.5) -> Callable[[], float]:
     """
     import torch
 
-    dtype, chosen = getattr(torch, precision), []
+    dtype: torch.dtype = getattr(torch, precision)
+    chosen: list[Any] = []
 
     def convolution(channels: int, filters: int, side: int, kernel: int) -> Callable[[], object]:
         layer = torch.nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=False)
         maps = torch.randn(BATCH, channels, side, side)
-        layer.to(dtype, memory_format=torch.channels_last)
+        layer.to(dtype).to(memory_format=torch.channels_last)
         maps = maps.to(dtype, memory_format=torch.channels_last)
         return lambda: layer(maps)
 
     @torch.inference_mode()
     def work() -> float:
         if not chosen:
-            rates = {}
+            rates: dict[float, tuple[Any, Any, float]] = {}
             for shape in SHAPES:
                 run = convolution(*shape)
                 run()
@@ -53,7 +58,7 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def image_operations(config: object, size: int) -> float:
+def image_operations(config: "ModelConfig", size: int) -> float:
     """Operations (multiplications and additions) of embedding one image, without running it."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode

@@ -131,8 +131,10 @@ def table(preset: str, results: dict[str, list[dict[str, float]]]) -> str:
 
 def main(args: argparse.Namespace) -> None:
     presets = ["photos", "toy"] if args.photographs else ["toy"]
-    first = [(preset, "default", 0) for preset in presets]  # makes what the others share
-    jobs = [
+    first: list[tuple[str, str, int]] = [
+        (preset, "default", 0) for preset in presets
+    ]  # makes what the others share
+    jobs: list[tuple[str, str, int]] = [
         (preset, name, seed)
         for seed in range(args.seeds)
         for preset in presets
@@ -141,7 +143,8 @@ def main(args: argparse.Namespace) -> None:
     ]
     done = {job: measure(*job, args) for job in first}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        done |= dict(zip(jobs, pool.map(lambda job: measure(*job, args), jobs), strict=True))
+        measured = pool.map(lambda job: measure(job[0], job[1], job[2], args), jobs)
+        done |= dict(zip(jobs, measured, strict=True))
     text = args.output.read_text() if args.output.exists() else "# The recipe\n"
     parts = [text.split("\n| ")[0].rstrip() + "\n"]  # what is written above the tables stays
     for preset in presets:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.sides import Figures
 
@@ -28,10 +29,10 @@ class Row:
     max_extra: float | None = None  # ours as a share of the naive's extra memory
 
     @classmethod
-    def rates(cls, work: str, unit: str, figures: Figures, items: int, **limits: float) -> "Row":
+    def rates(cls, work: str, unit: str, figures: Figures, items: int, **limits: Any) -> "Row":
         """Make a row of items per second."""
         ours, naive = (items / figures.seconds[name] for name in ("ours", "naive"))
-        return cls(work, unit, ours, naive, **memories(figures), **limits)
+        return cls(work, unit, ours, naive, **{**memories(figures), **limits})
 
     @classmethod
     def growth(cls, script: str, counts: Sequence[int], peaks: Sequence[float]) -> "Row":
@@ -49,9 +50,9 @@ class Row:
     def limits(self) -> list[tuple[str, float]]:
         """Say what must be reached, and by which share each is missed; 0 if it is reached."""
         found = []
-        if self.min_ratio:
+        if self.min_ratio and self.ratio:
             found.append((f"≥ {self.min_ratio:g} ×", 1 - self.ratio / self.min_ratio))
-        if self.min_share:
+        if self.min_share and self.share:
             found.append((f"≥ {self.min_share:.0%} of peak", 1 - self.share / self.min_share))
         if self.max_ours:
             found.append((f"≤ {self.max_ours:g} {self.unit}", self.ours / self.max_ours - 1))
@@ -82,7 +83,7 @@ class Row:
         )
 
 
-def memories(figures: Figures) -> dict[str, tuple[float, ...]]:
+def memories(figures: Figures) -> dict[str, Any]:
     """Give the memory of ours and of the naive twin, as fields of a row."""
     both = [figures.memory[name] for name in ("ours", "naive")]
     return {

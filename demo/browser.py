@@ -40,10 +40,11 @@ def find_chromium() -> str:
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+        port: int = server.getsockname()[1]
+        return port
 
 
-def _wait_for(url: str, process: subprocess.Popen) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:

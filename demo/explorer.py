@@ -74,7 +74,7 @@ def read_upload(file: Path | str) -> Image.Image:
                 image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE))
                 return to_rgb(image)
     except Image.DecompressionBombError as error:
-        limit = round(2 * Image.MAX_IMAGE_PIXELS / 1e6)
+        limit = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
         raise ValueError(
             f"{name} has more than {limit} megapixels. Scale it down and try again."
         ) from error

@@ -62,7 +62,7 @@ class Handlers:
         """Take a closer look at an uploaded file: message, image, picture, captions."""
         return self._look(read_upload, file)
 
-    def _look(self, read: Callable, file: Path | str) -> tuple[Any, ...]:
+    def _look(self, read: Callable[[Any], Any], file: Path | str) -> tuple[Any, ...]:
         try:
             image = read(file)
         except ValueError as error:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -123,14 +124,17 @@ class CloserSection:
 
 def connect(upper: SearchSection, closer: CloserSection, handlers: Handlers) -> None:
     """Say what answers to what."""
-    found = {"inputs": [upper.query, upper.strength], "outputs": upper.outputs}
+    found: dict[str, Any] = {"inputs": [upper.query, upper.strength], "outputs": upper.outputs}
     found["show_progress_on"] = upper.message
     gr.on([upper.query.submit, upper.button.click], handlers.search, **found)
     for example in upper.examples:
         example.click(str, example, upper.query).then(handlers.search, **found)
 
-    asked = {"inputs": [closer.phrases, closer.image, upper.strength], "outputs": closer.outputs}
-    chosen = {"outputs": closer.choice}
+    asked: dict[str, Any] = {
+        "inputs": [closer.phrases, closer.image, upper.strength],
+        "outputs": closer.outputs,
+    }
+    chosen: dict[str, Any] = {"outputs": closer.choice}
     asked["show_progress_on"] = chosen["show_progress_on"] = closer.message
     gr.on([closer.phrases.submit, closer.button.click], handlers.ask, **asked)
     upper.tiles.select(handlers.choose, upper.views, **chosen).then(
@@ -153,12 +157,13 @@ def build_page(explorer: Explorer) -> gr.Blocks:
     """Lay out the page and connect it to what answers."""
     handlers = Handlers(explorer)
     # Pictures on the page are temporary files, which go after an hour.
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600)) as opened:
         gr.Markdown(INTRODUCTION)
         upper = SearchSection(explorer.gallery.examples)
         gr.Markdown(CLOSER)
         connect(upper, CloserSection(), handlers)
-        page.load(handlers.begin, None, upper.outputs)
+        opened.load(handlers.begin, None, upper.outputs)
+    page: gr.Blocks = opened
     return page
 
 

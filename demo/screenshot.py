@@ -7,7 +7,7 @@ Examples:
 import argparse
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import run
 from misc.config import default_data_root
@@ -16,7 +16,7 @@ from misc.runtime.files import replacing
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-SIZE = {"width": 1280, "height": 800}  # pixels; the picture is as high as the page
+SIZE: Any = {"width": 1280, "height": 800}  # pixels; the picture is as high as the page
 QUESTION = "a whale and a pizza"
 PHRASES = "a whale, a pizza"
 
@@ -82,7 +82,8 @@ def main(args: argparse.Namespace) -> Path:
         ) from error
     with browsing() as browser, serving(["-p", args.path, "--data-root", args.data_root]) as url:
         take_screenshot(browser, url, args.output)
-    return args.output
+    output: Path = args.output
+    return output
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ TIMM = "timm/"  # comes before the names of timm's models
 STEM_MODULES = 4  # convolution, batch norm, ReLU and max pooling come before the first stage
 
 
-def build_trunk(backbone: str, stages: int, pretrained: bool = False) -> nn.Module:
-    """Build a trunk, a module with ``channels`` and ``stride`` of its map.
+def build_trunk(backbone: str, stages: int, pretrained: bool = False) -> "ResNetTrunk | TimmTrunk":
+    """Build a trunk, which knows the ``channels`` and the ``stride`` of its map.
 
     Args:
         backbone: one of ``RESNETS``, torchvision's; or ``timm/NAME``.
@@ -33,13 +34,28 @@ def build_trunk(backbone: str, stages: int, pretrained: bool = False) -> nn.Modu
         raise ValueError(f"no backbone {backbone!r}; there are {', '.join(RESNETS)} and timm/NAME")
     if not 1 <= stages <= 4:
         raise ValueError(f"a ResNet has 1 to 4 stages, not {stages}")
-    weights = "IMAGENET1K_V1" if pretrained else None
-    resnet = torchvision_models.get_model(backbone, weights=weights)
-    trunk = nn.Sequential(*list(resnet.children())[: STEM_MODULES + stages])
-    bottleneck = backbone not in ("resnet18", "resnet34")
-    trunk.channels = 64 * 2 ** (stages - 1) * (4 if bottleneck else 1)
-    trunk.stride = 2 ** (stages + 1)
-    return trunk
+    return ResNetTrunk(backbone, stages, pretrained)
+
+
+class ResNetTrunk(nn.Sequential):
+    """A ResNet of torchvision up to one of its stages: (B, 3, H, W) -> (B, C, h, w).
+
+    Args:
+        name: torchvision's name of the model.
+        stages: how many residual stages are kept, 1 to 4.
+        pretrained: True downloads its weights.
+
+    Raises:
+        OSError: if the weights cannot be downloaded.
+    """
+
+    def __init__(self, name: str, stages: int, pretrained: bool = False) -> None:
+        weights = "IMAGENET1K_V1" if pretrained else None
+        resnet = torchvision_models.get_model(name, weights=weights)
+        super().__init__(*list(resnet.children())[: STEM_MODULES + stages])
+        bottleneck = name not in ("resnet18", "resnet34")
+        self.channels: int = 64 * 2 ** (stages - 1) * (4 if bottleneck else 1)
+        self.stride: int = 2 ** (stages + 1)
 
 
 class TimmTrunk(nn.Module):
@@ -58,34 +74,49 @@ class TimmTrunk(nn.Module):
         super().__init__()
         import timm  # seconds, which other backbones need not wait for
 
-        options = {"num_classes": 0, "global_pool": ""}
+        self.name = name
+        options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
         try:
-            self.network = timm.create_model(name, pretrained=pretrained, **options)
+            network: Any = timm.create_model(name, pretrained=pretrained, **options)
         except RuntimeError as error:
             raise ValueError(f"timm makes no model of {name!r}: {error}") from error
-        side = self.network.pretrained_cfg["input_size"][-1]
+        self.network = network
+        self.side: int = network.pretrained_cfg["input_size"][-1]
         with torch.device("meta"), torch.no_grad():  # shapes alone
-            shape = timm.create_model(name, **options).eval()(torch.empty(1, 3, side, side)).shape
+            images = torch.empty(1, 3, self.side, self.side)
+            shape = timm.create_model(name, **options).eval()(images).shape
         if len(shape) != 4 or shape[2] == 1:
             raise ValueError(f"timm/{name} has no spatial feature map, but one of {tuple(shape)}")
-        self.channels_last = shape[1] == shape[2]
-        self.channels = shape[3] if self.channels_last else shape[1]
-        self.stride = math.ceil(side / shape[2])
+        self.channels_last: bool = shape[1] == shape[2]
+        self.channels: int = shape[3] if self.channels_last else shape[1]
+        self.stride: int = network.feature_info[-1]["reduction"]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the last feature map of images."""
-        maps = self.network(images)
+        """Compute the last feature map of images.
+
+        Raises:
+            ValueError: if the network takes images of one size only, and these have another.
+        """
+        try:
+            maps: Tensor = self.network(images)
+        except AssertionError as error:
+            raise ValueError(
+                f"timm/{self.name} takes images of {self.side} x {self.side} pixels only "
+                f"({error}); set --input-size, --localization-size, --crop-size and --image-size"
+            ) from error
         return maps.permute(0, 3, 1, 2) if self.channels_last else maps
 
 
-def trunk_stages(trunk: nn.Module) -> Iterator[tuple[int, nn.Module]]:
+def trunk_stages(trunk: ResNetTrunk | TimmTrunk) -> Iterator[tuple[int, nn.Module]]:
     """Give each part of a trunk the stage that it belongs to: 0 is the stem, 4 the coarsest."""
     if not isinstance(trunk, TimmTrunk):
         for index, module in enumerate(trunk):
             yield max(0, index - STEM_MODULES + 1), module
         return
     ends = {entry["module"]: entry["reduction"] for entry in trunk.network.feature_info}
-    modules = []  # in order; the parts of what holds several stages one by one
+    modules: list[
+        tuple[str, nn.Module]
+    ] = []  # in order; the parts of what holds several stages one by one
     for name, module in trunk.network.named_children():
         inner = [(f"{name}.{child}", part) for child, part in module.named_children()]
         modules += inner if any(end in ends for end, _ in inner) else [(name, module)]

@@ -12,7 +12,7 @@ from models.pooling import IMAGE_POOLINGS, GeneralizedPool
 from models.weldon import WeldonPool2d
 
 
-def image_pool(name: str, k: int) -> nn.Module:
+def image_pool(name: str, k: int) -> WeldonPool2d | GeneralizedPool:
     """Make the pooling of activation maps, of ``k`` locations where there is a choice.
 
     Raises:
@@ -53,7 +53,10 @@ class ImageEncoder(nn.Module):
         """
         dtype = self.convolution.weight.dtype
         images = images.to(dtype, memory_format=torch.channels_last)
-        return self.convolution(images if self._are_features(images) else self.trunk(images))
+        maps: Tensor = self.convolution(
+            images if self._are_features(images) else self.trunk(images)
+        )
+        return maps
 
     def _are_features(self, images: Tensor) -> bool:
         return images.shape[1] == self.channels

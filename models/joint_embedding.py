@@ -53,7 +53,8 @@ class JointEmbedding(
         Raises:
             ValueError: if the images are too small for the pooling.
         """
-        return self.image_encoder(images)
+        embeddings: Tensor = self.image_encoder(images)
+        return embeddings
 
     def encode_text(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Embed word vectors (B, T, W), valid up to lengths (B,), as unit rows (B, D).
@@ -61,7 +62,8 @@ class JointEmbedding(
         Raises:
             ValueError: if a text has no word.
         """
-        return self.text_encoder(vectors, lengths)
+        embeddings: Tensor = self.text_encoder(vectors, lengths)
+        return embeddings
 
     def activation_maps(self, images: Tensor) -> Tensor:
         """Compute the projected maps G' (Eq. 8) of images (B, 3, H, W): (B, D, h, w)."""
@@ -111,7 +113,7 @@ class JointEmbedding(
         """Embed a batch of pairs: (image embeddings (B, D), caption embeddings (B, D))."""
         return self.encode_image(images), self.encode_text(vectors, lengths)
 
-    def save_pretrained(
+    def save_pretrained(  # type: ignore[override]
         self,
         save_directory: str | Path,
         *,

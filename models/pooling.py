@@ -82,7 +82,8 @@ class GeneralizedPool(nn.Module):
         forward, backward = states.chunk(2, dim=2)
         scores = self.score((forward + backward) / 2)[:, :, 0]  # (L, count)
         valid = valid_places(lengths.to(device), count)
-        return scores.masked_fill(~valid, float("-inf")).softmax(dim=1)
+        weights: Tensor = scores.masked_fill(~valid, float("-inf")).softmax(dim=1)
+        return weights
 
 
 def valid_places(lengths: Tensor, count: int) -> Tensor:
@@ -103,7 +104,9 @@ def text_pool(name: str) -> nn.Module:
     Raises:
         ValueError: if there is none of that name.
     """
-    pools = dict(zip(TEXT_POOLINGS, (LastPool, MaxPool, GeneralizedPool), strict=True))
+    pools: dict[str, type[nn.Module]] = dict(
+        zip(TEXT_POOLINGS, (LastPool, MaxPool, GeneralizedPool), strict=True)
+    )
     if name not in pools:
         raise ValueError(f"no pooling {name!r} of words; there are {', '.join(pools)}")
     return pools[name]()

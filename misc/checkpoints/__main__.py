@@ -31,7 +31,8 @@ def info(args: argparse.Namespace) -> dict[str, Any]:
 
     text = json.dumps(describe(args.file), indent=2, default=str)
     print(text)  # noqa: T201
-    return json.loads(text)
+    description: dict[str, Any] = json.loads(text)
+    return description
 
 
 def convert(args: argparse.Namespace) -> Path:
@@ -58,7 +59,8 @@ def publish(args: argparse.Namespace) -> Path:
     logger.info("written: %s", args.folder)
     if args.push:
         logger.info("pushed: %s", push(args.folder, args.push))
-    return args.folder
+    folder: Path = args.folder
+    return folder
 
 
 def onnx(args: argparse.Namespace) -> list[Path]:

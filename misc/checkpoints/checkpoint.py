@@ -86,8 +86,8 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if path.is_dir():
         path = path / "model.safetensors"
     if path.suffix == ".safetensors":
-        tensors, content = read_safetensors(path)
-        return _from_content(content, tensors, path)
+        weights, content = read_safetensors(path)
+        return _from_content(content, weights, path)
     content = read_torch_file(path)
     if is_published(content):
         config, tensors = convert_published(content, path)
@@ -97,8 +97,8 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
             f"{path} holds an image path only, trained to classify; train.py --image-weights "
             "starts from it"
         )
-    tensors = content.get("state_dict") if isinstance(content, dict) else None
-    return _from_content(content, tensors, path)
+    found = content.get("state_dict") if isinstance(content, dict) else None
+    return _from_content(content, found, path)
 
 
 def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
@@ -155,10 +155,11 @@ def _read_config(values: object, path: Path) -> ModelConfig:
     return ModelConfig(**values)
 
 
-def _is_of(value: object, kind: type) -> bool:
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401
     if kind == tuple[float, ...]:
-        three = isinstance(value, list | tuple) and len(value) == 3
-        return three and all(_is_of(number, float) for number in value)
+        if not isinstance(value, list | tuple) or len(value) != 3:
+            return False
+        return all(_is_of(number, float) for number in value)
     allowed = (int, float) if kind is float else kind
     return isinstance(value, allowed) and not isinstance(value, bool)
 

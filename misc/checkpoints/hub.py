@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard, snapshot_download
-from huggingface_hub.errors import HTTPError, RevisionResolutionError
+from huggingface_hub.errors import HTTPError, RevisionResolutionError  # type: ignore[attr-defined]
 
 from models.joint_embedding import JointEmbedding
 

@@ -118,7 +118,7 @@ def model_card(
         pipeline_tag="feature-extraction",
         tags=["image-text-retrieval", "visual-grounding", "model_hub_mixin"],
     )
-    return ModelCard.from_template(
+    card: ModelCard = ModelCard.from_template(
         data,
         template_str=TEMPLATE,
         name=source.rstrip("/").split("/")[-1],
@@ -128,3 +128,4 @@ def model_card(
         preprocessing=model.about["preprocessing"],
         results=results,
     )
+    return card

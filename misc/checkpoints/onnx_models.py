@@ -60,6 +60,7 @@ class OnnxTextEncoder(nn.Module):
         """Embed word vectors (B, T, W), valid up to lengths (B,), as unit rows (B, D)."""
         states = vectors.transpose(0, 1)  # (T, B, W)
         for layer in self.layers:
+            assert isinstance(layer, SRUCell)
             states = scanned_states(layer, states)
         return F.normalize(self.pool(states.permute(1, 2, 0), lengths), dim=1)
 
@@ -107,6 +108,7 @@ def write_onnx(
             dynamo=True,
             verbose=False,
         )
+    assert program is not None
     with replacing(path) as temporary:
         program.save(temporary, external_data=False)
 

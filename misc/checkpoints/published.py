@@ -44,7 +44,9 @@ def is_image_weights(content: object) -> bool:
     return any(key.startswith(tuple(IMAGE_PREFIXES)) for key in _plain_keys(content))
 
 
-def convert_published(content: Mapping, path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+def convert_published(
+    content: Mapping[str, Any], path: Path
+) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Rename the tensors of a file of 2018 and read the model's settings off their shapes.
 
     Raises:
@@ -62,7 +64,7 @@ def convert_published(content: Mapping, path: Path) -> tuple[ModelConfig, dict[s
     return config, tensors
 
 
-def published_notes(content: Mapping) -> dict[str, Any]:
+def published_notes(content: Mapping[str, Any]) -> dict[str, Any]:
     """Collect what a file of 2018 says of itself: its arguments, epoch and best recall."""
     arguments = content.get("args_dict") or {}
     if isinstance(arguments, argparse.Namespace):
@@ -163,5 +165,5 @@ def _backbone_of(tensors: Mapping[str, Tensor], path: Path) -> tuple[str, int]:
     raise ValueError(f"{path} has no ResNet that is known here: its stages have {found} blocks")
 
 
-def _matches(pattern: str, keys: Mapping[str, Tensor]) -> list[re.Match]:
+def _matches(pattern: str, keys: Mapping[str, Tensor]) -> list[re.Match[str]]:
     return [match for match in (re.match(pattern, key) for key in keys) if match]

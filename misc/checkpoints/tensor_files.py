@@ -51,12 +51,13 @@ def numpy_scalar(dtype: NumpyType, data: bytes) -> float:
     """
     if not re.fullmatch("[fiu][1248]", dtype.code):
         raise ValueError(f"a numpy scalar of type {dtype.code!r} is no number")
-    return np.frombuffer(data, np.dtype(dtype.code).newbyteorder("<"))[0].item()
+    number: float = np.frombuffer(data, np.dtype(dtype.code).newbyteorder("<"))[0].item()
+    return number
 
 
 # The files of 2018 hold these beside tensors. numpy's are stand-ins, so not even numpy is called;
 # its module has two names, depending on the version that wrote the file.
-ALLOWED_GLOBALS = [
+ALLOWED_GLOBALS: list[Any] = [
     argparse.Namespace,
     (numpy_scalar, "numpy.core.multiarray.scalar"),
     (numpy_scalar, "numpy._core.multiarray.scalar"),

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _jsonl_rows(file: Path) -> Iterator[Row]:
                 yield Row(place, "", "")
 
 
-def _columns(present: list[str], file: Path) -> dict[str, str]:
+def _columns(present: Sequence[str], file: Path) -> dict[str, str]:
     """Find the columns of the image, the caption and the split, whatever their case.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from misc.data.transforms import load_image
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, apart
 from misc.runtime.loaders import loader, pixel_bytes
 
 
@@ -33,7 +33,7 @@ class ImageBatch:
 ImageItem = tuple[int, Tensor, tuple[int, int]]
 
 
-class ImageDataset(Dataset):
+class ImageDataset(Dataset[ImageItem | Failure]):
     """Image files, each read once; an unreadable one becomes a ``Failure``, not an exception."""
 
     def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
@@ -53,8 +53,7 @@ class ImageDataset(Dataset):
 
 def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
     """Stack the images that could be read."""
-    failures = [item for item in items if isinstance(item, Failure)]
-    read = [item for item in items if not isinstance(item, Failure)]
+    read, failures = apart(items)
     images = torch.stack([image for _, image, _ in read]) if read else torch.empty(0, 3, 1, 1)
     return ImageBatch([item[0] for item in read], images, [item[2] for item in read], failures)
 

@@ -41,7 +41,9 @@ def read_instances(paths: DataPaths, crowds: bool = True) -> tuple[list[Instance
     content = read_json(file)
     with _format_of(file, "COCO's instances"):
         places = {category["id"]: place for place, category in enumerate(content["categories"])}
-        instances: dict[int, list] = {entry["id"]: [] for entry in content["images"]}
+        instances: dict[int, list[tuple[int, Segmentation]]] = {
+            entry["id"]: [] for entry in content["images"]
+        }
         for annotation in content["annotations"]:
             if crowds or not annotation["iscrowd"]:
                 outline = _compact(annotation["segmentation"])
@@ -62,7 +64,7 @@ def read_instances(paths: DataPaths, crowds: bool = True) -> tuple[list[Instance
     return images, names
 
 
-def _compact(segmentation: list | dict) -> Segmentation:
+def _compact(segmentation: list[list[float]] | dict[str, Any]) -> Segmentation:
     if isinstance(segmentation, dict):
         return segmentation
     return [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
@@ -110,4 +112,5 @@ def _decode(encoded: dict[str, Any], image: InstanceImage) -> np.ndarray:
         )
     if isinstance(encoded["counts"], list):
         encoded = coco_masks.frPyObjects(encoded, height, width)
-    return coco_masks.decode(encoded)
+    mask: np.ndarray = coco_masks.decode(encoded)
+    return mask

@@ -94,7 +94,7 @@ def _group(rows: Iterable[Row], folder: Path, left_out: list[str]) -> Grouped:
         problem = _problem(row, path, split)
         if not problem and name in grouped and grouped[name][1] != split:
             problem = f"{row.image!r} is in {grouped[name][1]}, too"
-        if problem:
+        if problem or path is None or split is None:
             left_out.append(f"{row.place}: {problem}")
             continue
         grouped.setdefault(name, (path, split, []))[2].append(row.caption)

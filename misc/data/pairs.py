@@ -47,7 +47,7 @@ class PairBatch:
         """Cut into batches of ``size`` pairs, the last of which may be smaller; at least one."""
         tensors = (self.images, self.vectors, self.lengths, self.image_ids)
         parts = zip(*(tensor.split(size) for tensor in tensors), strict=True)
-        return [PairBatch(*part, []) for part in parts]
+        return [PairBatch(*part, failures=[]) for part in parts]  # type: ignore[misc]
 
 
 PairItem = tuple[Tensor, Tensor, int]
@@ -56,7 +56,9 @@ PairItem = tuple[Tensor, Tensor, int]
 class Features(Protocol):
     """Where features of images come from: ``misc.training.feature_cache.FeatureCache``."""
 
-    item_bytes: int  # of an image
+    @property
+    def item_bytes(self) -> int:
+        """Size of those of an image."""
 
     def load(self, index: int, mirrored: bool) -> Tensor:
         """Read those of an image, (C, h, w); ``ValueError`` if there are none."""

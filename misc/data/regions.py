@@ -123,7 +123,9 @@ def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
     content = read_json(file)
     with _format_of(file, "COCO's instances"):
         names = {category["id"]: category["name"] for category in content["categories"]}
-        found: dict[int, list] = {entry["id"]: [] for entry in content["images"]}
+        found: dict[int, list[tuple[int, list[float]]]] = {
+            entry["id"]: [] for entry in content["images"]
+        }
         for annotation in content["annotations"]:
             if not annotation["iscrowd"]:
                 found[annotation["image_id"]].append(

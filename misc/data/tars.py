@@ -5,6 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import braceexpand
 import fsspec
@@ -16,7 +17,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from misc.data.image_files import IMAGE_SUFFIXES
 from misc.data.transforms import load_image
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, apart
 from misc.runtime.loaders import loader, pixel_bytes
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -50,7 +51,7 @@ class Broken(str):
     """Why the rest of a tar cannot be read."""
 
 
-class TarImages(IterableDataset):
+class TarImages(IterableDataset["tuple[str, Tensor] | Failure | Broken"]):
     """The images of one tar in its order: the first file of each sample that is an image."""
 
     def __init__(self, url: str, transform: Callable[[Image.Image], Tensor]) -> None:
@@ -66,7 +67,7 @@ class TarImages(IterableDataset):
         except (OSError, tarfile.TarError, EOFError, ImportError, ValueError) as error:
             yield Broken(f"cannot read {self.url}: {error.args[0] if error.args else error}")
 
-    def _image(self, index: int, sample: dict[str, bytes | str]) -> tuple[str, Tensor] | Failure:
+    def _image(self, index: int, sample: dict[str, Any]) -> tuple[str, Tensor] | Failure:
         name = f"{PurePosixPath(self.url).name}/{sample['__key__']}"
         kinds = [suffix[1:] for suffix in IMAGE_SUFFIXES if suffix[1:] in sample]
         if not kinds:
@@ -78,11 +79,12 @@ class TarImages(IterableDataset):
 
 
 def _collate(items: list[tuple[str, Tensor] | Failure | Broken]) -> TarBatch | Broken:
+    usable: list[tuple[str, Tensor] | Failure] = []
     for item in items:
         if isinstance(item, Broken):
             return item
-    failures = [item for item in items if isinstance(item, Failure)]
-    read = [item for item in items if not isinstance(item, Failure)]
+        usable.append(item)
+    read, failures = apart(usable)
     images = torch.stack([image for _, image in read]) if read else torch.empty(0, 3, 1, 1)
     return TarBatch([name for name, _ in read], images, failures)
 

@@ -73,7 +73,7 @@ def training_transform(
     return v2.Compose([crop, *mirror, _normalization(statistics)])
 
 
-def _normalization(statistics: Statistics) -> functools.partial:
+def _normalization(statistics: Statistics) -> functools.partial[Tensor]:
     mean, deviation = statistics
     return functools.partial(normalized, mean=mean, deviation=deviation)
 
@@ -81,7 +81,7 @@ def _normalization(statistics: Statistics) -> functools.partial:
 def normalized(image: Image.Image, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
     """Turn an RGB image into a normalised tensor (3, H, W), scaled and shifted in one go."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    deviation = torch.tensor(deviation).view(3, 1, 1)
-    shift = torch.tensor(mean).view(3, 1, 1) / deviation
+    scale = torch.tensor(deviation).view(3, 1, 1)
+    shift = torch.tensor(mean).view(3, 1, 1) / scale
     floats = pixels.to(torch.float32, memory_format=torch.contiguous_format)
-    return floats.mul_(1 / (255 * deviation)).sub_(shift)
+    return floats.mul_(1 / (255 * scale)).sub_(shift)

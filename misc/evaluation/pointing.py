@@ -12,7 +12,7 @@ from misc.data.paths import DataPaths
 from misc.data.regions import RegionImage, read_category_boxes, read_coco_ids, read_regions
 from misc.evaluation.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.inference.batches import MappedBatch
-from misc.runtime.distributed import gather_objects, gather_rows
+from misc.runtime.distributed import gather_lists, gather_rows
 
 # What is scored, in the order of the columns of the hits.
 POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
@@ -118,8 +118,9 @@ def gather_hits(scored: Iterable[tuple[RegionImage, Tensor | None]]) -> Hits:
         hits.append(image_hits)
         large.append(any_of_phrase(image, large_boxes(image.boxes, image.size)))
         ids.append(torch.tensor(image.region_ids))
-    together = [gather_rows(torch.cat(parts)) for parts in (hits, large, ids)]
-    return Hits(*together, unreadable=sum(gather_objects(unreadable), []))
+    together = (gather_rows(torch.cat(parts)) for parts in (hits, large, ids))
+    all_hits, all_large, all_ids = together
+    return Hits(all_hits, all_large, all_ids, gather_lists(unreadable))
 
 
 def spoken_phrases(image: RegionImage) -> list[str]:

@@ -17,7 +17,7 @@ from misc.evaluation.localization import (
     segmentation_metrics,
 )
 from misc.inference.batches import MappedBatch
-from misc.runtime.distributed import gather_objects, gather_rows, in_order
+from misc.runtime.distributed import gather_lists, gather_rows, in_order
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def gather_scores(scores: Scores, own: Sequence[int]) -> Scores:
     rows = torch.searchsorted(ordered, gather_rows(places[scores.images]))
     rows, order = rows.sort(stable=True)
     categories, ious = gather_rows(scores.categories)[order], gather_rows(scores.ious)[order]
-    left_out = sum(gather_objects(scores.left_out), [])
+    left_out = gather_lists(scores.left_out)
     return Scores(ordered, confidences, rows, categories, ious, left_out)
 
 

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import faiss
 import torch
@@ -66,7 +67,7 @@ class SearchIndex:
     def build(cls, names: Sequence[str], embeddings: Tensor) -> "SearchIndex":
         """Index unit rows (N, D), searching as many lists as it takes to reach ``TARGET``."""
         kind = index_kind(len(names))
-        index = faiss.index_factory(embeddings.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        index: Any = faiss.index_factory(embeddings.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
         order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))
         held, others = order[:QUERIES], order[QUERIES:]
         if kind != "Flat":

@@ -21,7 +21,7 @@ import torch
 from misc.cli import write_json
 from misc.features.extraction import NamedBatch, append, errors_file, write_errors
 from misc.features.writing import MANIFEST, writing
-from misc.runtime.distributed import gather_objects, is_main, rank, world_size
+from misc.runtime.distributed import gather_lists, gather_objects, is_main, rank, world_size
 from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 
@@ -128,7 +128,8 @@ def _make_parts(
     dimension: int,
 ) -> list[dict[str, Any]]:
     """Write this process's parts, but for those whose checksum is known; describe those of all."""
-    entries, broken = [], []
+    entries: list[dict[str, Any]] = []
+    broken: list[str] = []
     for part in parts[rank() :: world_size()]:
         entry = _entry(part)
         if entry is None or entry["sha256"] != known.get(part.file.name, entry["sha256"]):
@@ -139,14 +140,15 @@ def _make_parts(
                 broken.append(str(error))
                 continue
             entry = _entry(part)
+        assert entry is not None
         entries.append(entry)
-    broken = sum(gather_objects(broken), [])
+    broken = gather_lists(broken)
     if broken:
         raise ValueError(
             f"{len(broken)} of {len(parts)} parts could not be made: {broken[0]}; the same command "
             "again makes what is missing"
         )
-    return sorted(sum(gather_objects(entries), []), key=lambda entry: entry["file"])
+    return sorted(gather_lists(entries), key=lambda entry: entry["file"])
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

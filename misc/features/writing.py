@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow
@@ -166,7 +166,7 @@ def _write_parquet(writer: EmbeddingsWriter, path: Path) -> None:
 class _PortablePickler(pickle.Pickler):
     """Pickles arrays by numpy's public names, which any numpy, old or new, can read."""
 
-    def reducer_override(self, thing: object) -> object:
+    def reducer_override(self, thing: object) -> Any:  # noqa: ANN401
         if isinstance(thing, np.ndarray):
             return np.ndarray, (thing.shape, thing.dtype.str, bytearray(thing.data))
         return NotImplemented

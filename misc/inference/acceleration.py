@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from misc.config import PRECISIONS
 from models.backbones import TimmTrunk
 from models.joint_embedding import JointEmbedding
+from models.sru import SRUCell
 
 LARGE_SET = 10_000  # items from which "auto" weighs bfloat16: below it, there is little to gain
 AGREEMENT = 0.999  # cosine to the float32 embedding that every item of the sample must reach
@@ -39,12 +41,15 @@ def accelerate(
         logger.info("the batch norms of %s cannot be folded", model.config.backbone)
         unfolded = copy.deepcopy(model.image_encoder.trunk)
         fast.image_encoder.trunk = unfolded.eval().requires_grad_(False)
-    fast.image_encoder.to(dtype=getattr(torch, precision), memory_format=torch.channels_last)
+    fast.image_encoder.to(getattr(torch, precision))
+    fast.image_encoder.to(memory_format=torch.channels_last)
     fast.image_encoder.pool.float()  # its weights, if it has learned any
     for layer in fast.text_encoder.sru.rnn_lst:  # its small recurrence stays in float32
+        assert isinstance(layer, SRUCell)
         layer.weight = nn.Parameter(layer.weight.to(getattr(torch, precision)), requires_grad=False)
     if compile:
-        fast.image_encoder.trunk = compiled(fast.image_encoder.trunk)
+        trunk = compiled(fast.image_encoder.trunk)
+        fast.image_encoder.trunk = trunk  # type: ignore[assignment]
     return fast
 
 
@@ -82,13 +87,14 @@ def compiled(module: nn.Module) -> nn.Module:
     if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
         logger.warning("--compile: there is no C++ compiler here, so nothing is compiled")
         return module
-    return torch.compile(module, dynamic=False)
+    fast: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
+    return fast
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Say whether a device computes with bfloat16 faster than with float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
@@ -116,8 +122,8 @@ def accelerate_for(
         return accelerate(model, precision, compile)
     device = next(model.parameters()).device
     if items >= LARGE_SET and has_fast_bfloat16(device):
-        samples = [embed_sample(accelerate(model, name)) for name in ("float32", "bfloat16")]
-        cosines = F.cosine_similarity(*samples, dim=1)
+        exact, rounded = (embed_sample(accelerate(model, name)) for name in PRECISIONS)
+        cosines = F.cosine_similarity(exact, rounded, dim=1)
         agrees = bool((cosines >= AGREEMENT).all()) and len(cosines) > 0
         precision = "bfloat16" if agrees else "float32"
         lowest = cosines.min().item() if len(cosines) else float("nan")

@@ -127,8 +127,8 @@ def encode_pairs(
     read = [images[index].captions for index in kept.tolist()]
     captions = [caption for group in read for caption in group]
     counts = torch.tensor([len(group) for group in read])
-    own = own_share(len(captions), TEXT_BATCH)
-    texts = [captions[place] for place in own]
+    places = own_share(len(captions), TEXT_BATCH)
+    texts = [captions[place] for place in places]
     encoded = encode_texts(model, texts, word_vectors, first_sentence=first_sentence)
-    caption_embeddings, _ = in_order(encoded, torch.tensor(own, dtype=torch.long))
+    caption_embeddings, _ = in_order(encoded, torch.tensor(places, dtype=torch.long))
     return embeddings, caption_embeddings, torch.arange(len(read)).repeat_interleave(counts)

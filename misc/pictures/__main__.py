@@ -26,12 +26,11 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> Path:
     """Draw loss, recalls and learning rate over the epochs; return the picture's file."""
     from misc.pictures.curves import draw_curves, read_log
-    from misc.runtime.files import replacing
+    from misc.pictures.png import save_png
 
     picture = draw_curves(read_log(args.run), args.run.resolve().name)
     file: Path = args.output or args.run / "curves.png"
-    with replacing(file) as temporary:
-        picture.save(temporary, format="PNG")
+    save_png(picture, file)
     print(file)  # noqa: T201
     return file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,7 +49,9 @@ def read_log(run: Path) -> list[dict[str, float]]:
     return records
 
 
-def _plot(axis: Axes, title: str, epochs: Sequence[float], lines: Mapping[str, tuple]) -> None:
+def _plot(
+    axis: Axes, title: str, epochs: Sequence[float], lines: Mapping[str, tuple[str, Any]]
+) -> None:
     """Plot lines, each a colour and a value an epoch by its name, into one panel of a figure."""
     style = "o-" if len(epochs) <= MARKED_EPOCHS else "-"
     for name, (color, values) in lines.items():

@@ -10,6 +10,7 @@ from torch import Tensor
 from misc.data.transforms import load_image
 from misc.evaluation.localization import mask_boxes, masks, peaks
 from misc.pictures.panels import localization_panel
+from misc.pictures.png import save_png
 from misc.runtime.files import replacing
 
 
@@ -44,12 +45,12 @@ def write_outputs(
     picture = localization_panel(
         image, image_file.name, phrases, heat, points, regions if boxes else None
     )
-    with replacing(path.with_name(f"{path.name}.png")) as temporary:
-        picture.save(temporary, format="PNG")
+    save_png(picture, path.with_name(f"{path.name}.png"))
     if npz:
         arrays = {"heat_maps": heat, "peaks": points, "boxes": regions, "image_size": image.size}
         with replacing(path.with_name(f"{path.name}.npz")) as temporary, temporary.open("wb") as f:
-            np.savez(f, phrases=np.array(phrases), **{k: np.asarray(v) for k, v in arrays.items()})
+            kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+            np.savez(f, phrases=np.array(phrases), **kept)
     return {
         "image": str(image_file),
         "file": f"{path}.png",

@@ -13,8 +13,8 @@ from misc.features.search import Answer
 from misc.inference.batches import MappedBatch, map_image_files
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import contact_sheet
+from misc.pictures.png import save_png
 from misc.runtime.failures import Failure, tell
-from misc.runtime.files import replacing
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def write_sheet(
         queries: (Q, D), embeddings of texts or images.
         answers: to the queries.
         image_size: side of the square that images are squeezed to for the model, in pixels.
-        components: how many of a query's components count in its heat map.
-        options: ``batch_size`` and ``workers``, as for ``map_image_files``.
+        components: how many of a query's components count.
+        options: ``batch_size`` and ``workers``, of ``map_image_files``.
 
     Returns:
         The names of the images that could not be read, each of which is logged.
@@ -58,8 +58,7 @@ def write_sheet(
         groups += [(answer.query, tiles)] if tiles else []
     if not groups:
         raise _no_panel(reasons)
-    with replacing(path) as temporary:
-        contact_sheet(groups).save(temporary, format="PNG")
+    save_png(contact_sheet(groups), path)
     return list(reasons)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 import torch
 
@@ -49,12 +50,13 @@ def use_fast_products() -> None:
     Its kernels can be twice as fast as those of torch's default. The setting allows it to round to
     bfloat16 inside, which it does only on chips with units for that; so a product is checked.
     """
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    mkldnn: Any = torch.backends.mkldnn  # whose types lack it
+    mkldnn.matmul.fp32_precision = "bf16"
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, 512, 512, generator=generator)
     exact = left.double() @ right.double()
     if (left @ right - exact).abs().max() > 1e-5 * exact.abs().max():
-        torch.backends.mkldnn.matmul.fp32_precision = "none"
+        mkldnn.matmul.fp32_precision = "none"
 
 
 def use_exact_products() -> None:

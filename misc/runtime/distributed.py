@@ -11,12 +11,14 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+
+Thing = TypeVar("Thing")
 
 PATIENCE = datetime.timedelta(days=1)  # of processes that wait for one that downloads or draws
 
@@ -106,7 +108,7 @@ def main_first() -> Iterator[None]:
     if world_size() == 1:
         yield
         return
-    waiting = dist.new_group(backend="gloo", timeout=PATIENCE)
+    waiting: Any = dist.new_group(backend="gloo", timeout=PATIENCE)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if not first:
         dist.barrier(waiting)
@@ -122,12 +124,17 @@ def _connected_device() -> torch.device:
     return torch.device("cpu")
 
 
-def gather_objects(thing: Any) -> list[Any]:  # noqa: ANN401
+def gather_objects(thing: Thing) -> list[Thing]:
     """Collect something small of each process, in the order of their ranks."""
     things = [thing] * world_size()
     if world_size() > 1:
         dist.all_gather_object(things, thing)
     return things
+
+
+def gather_lists(own: list[Thing]) -> list[Thing]:
+    """Concatenate short lists of all processes, in the order of their ranks."""
+    return [thing for things in gather_objects(own) for thing in things]
 
 
 def gather_numbers(*numbers: float) -> Tensor:

@@ -56,7 +56,7 @@ def _polygons(mask: np.ndarray) -> list[list[float]]:
     return [outline for outline in corners if len(outline) >= 6]
 
 
-def segmentation(mask: np.ndarray, form: int) -> list | dict[str, Any]:
+def segmentation(mask: np.ndarray, form: int) -> list[list[float]] | dict[str, Any]:
     """Write a mask (H, W) as polygons (0), as plain run lengths (1) or packed ones (2)."""
     if form == 0:
         return _polygons(mask)
@@ -134,7 +134,7 @@ def coco_instances(pictures: Sequence[Picture], things: Sequence[Kind]) -> dict[
         for number, kind in enumerate(things, start=1)
     ]
     category_ids = {category["name"]: category["id"] for category in categories}
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for picture in pictures:
         for label, (kind, box) in enumerate(picture.scene.things, start=1):
             mask = (picture.labels == label).astype(np.uint8)

@@ -33,7 +33,7 @@ from misc.toy.scenes import SIDE, draw_glyphs, draw_scene
 try:
     import fcntl
 except ImportError:  # Windows, where two builders do not wait for each other
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 VERSION = 2  # to be raised whenever the files change: sets of other versions are built anew
 MARKER = "toy.json"  # written last: a folder without it is not whole
@@ -48,7 +48,7 @@ class SceneCounts:
     test: int = 1000
 
 
-def _write_json(path: Path, content: dict | list) -> None:
+def _write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
 
@@ -123,7 +123,7 @@ def _is_whole(folder: Path, seed: int | None, counts: SceneCounts | None) -> boo
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
-    return found == wanted
+    return bool(found == wanted)
 
 
 @contextlib.contextmanager

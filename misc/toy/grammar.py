@@ -119,9 +119,9 @@ def kinds() -> list[Kind]:
     return found
 
 
-def pick(rng: np.random.Generator, options: Sequence) -> object:
+def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
     """Draw one of the options."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def with_article(noun: str) -> str:
@@ -193,7 +193,7 @@ def _three(rng: np.random.Generator, scene: Scene) -> str:
 
 def captions(rng: np.random.Generator, scene: Scene, count: int = 5) -> list[str]:
     """Write different captions that are true of a scene; each names all of its things."""
-    found = []
+    found: list[str] = []
     while len(found) < count:
         what = (_one, _two, _three)[len(scene.things) - 1](rng, scene)
         where = f" {pick(rng, GROUNDS[scene.ground])}" if rng.random() < GROUND_SHARE else ""

@@ -1,6 +1,6 @@
 """Pictures of the toy set: things from OpenMoji's colour font on textured grounds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import cv2
@@ -40,16 +40,20 @@ def draw_glyphs(things: Sequence[Kind]) -> list[Image.Image]:
 def _noise(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """Smooth noise (SIDE, SIDE, 1) around 0 whose grains are SIDE/rows high, SIDE/columns wide."""
     coarse = rng.uniform(-1, 1, (rows, columns)).astype(np.float32)
-    return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)[..., None]
+    smooth: np.ndarray = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)[..., None]
+    return smooth
 
 
 def _sky(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
-    return 90 * np.clip(_noise(rng, 5, 3) + 0.4 * _noise(rng, 16, 10) - 0.2, 0, 1) - 20 * (1 - y)
+    clouds = np.clip(_noise(rng, 5, 3) + 0.4 * _noise(rng, 16, 10) - 0.2, 0, 1)
+    texture: np.ndarray = 90 * clouds - 20 * (1 - y)
+    return texture
 
 
 def _wood(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
     seams = (y * 4 + rng.random()) % 1 < 0.05
-    return 22 * _noise(rng, 64, 3) + 10 * _noise(rng, 4, 1) - 50 * seams
+    texture: np.ndarray = 22 * _noise(rng, 64, 3) + 10 * _noise(rng, 4, 1) - 50 * seams
+    return texture
 
 
 def _brick(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
@@ -63,14 +67,15 @@ def _brick(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
 def _carpet(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
     x = y.transpose(1, 0, 2)
     diamonds = np.abs((x * 5 + rng.random()) % 1 - 0.5) + np.abs((y * 5 + rng.random()) % 1 - 0.5)
-    return 30 * (diamonds < 0.3) + 10 * _noise(rng, 128, 128)
+    texture: np.ndarray = 30 * (diamonds < 0.3) + 10 * _noise(rng, 128, 128)
+    return texture
 
 
 def paint_ground(rng: np.random.Generator, ground: str) -> Image.Image:
     """Paint a textured ground of one of the ``GROUNDS``; each is a little different."""
     y = np.linspace(0, 1, SIDE, endpoint=False, dtype=np.float32)[:, None, None]
     color = np.array(COLORS[ground]) + rng.uniform(-10, 10, 3)
-    texture = {
+    textures: dict[str, Callable[[], np.ndarray]] = {
         "grass": lambda: 22 * _noise(rng, 32, 100) + 12 * _noise(rng, 5, 5),
         "sand": lambda: 12 * _noise(rng, 128, 128) + 8 * _noise(rng, 20, 5),
         "water": lambda: 26 * _noise(rng, 26, 6) + 10 * _noise(rng, 6, 2),
@@ -79,8 +84,8 @@ def paint_ground(rng: np.random.Generator, ground: str) -> Image.Image:
         "brick": lambda: _brick(rng, y),
         "sky": lambda: _sky(rng, y),
         "carpet": lambda: _carpet(rng, y),
-    }[ground]()
-    return Image.fromarray(np.clip(color + texture, 0, 255).astype(np.uint8))
+    }
+    return Image.fromarray(np.clip(color + textures[ground](), 0, 255).astype(np.uint8))
 
 
 def _sprite(rng: np.random.Generator, glyph: Image.Image, longest: int) -> Image.Image:
@@ -104,7 +109,7 @@ def _overlap(first: Box, second: Box) -> float:
 
 def _spread(rng: np.random.Generator, sizes: Sequence[tuple[int, int]]) -> list[Box] | None:
     """Place boxes (width, height) so that they hardly overlap; None if there was no room."""
-    boxes = []
+    boxes: list[Box] = []
     for width, height in sizes:
         for _ in range(20):
             x, y = (int(rng.integers(2, SIDE - extent - 1)) for extent in (width, height))

@@ -57,12 +57,14 @@ def add_gradients(
         embedded = [_embed(chunk, number, *settings) for number, chunk in enumerate(chunks)]
     cached = [torch.cat(parts).requires_grad_() for parts in zip(*embedded, strict=True)]
     loss = _backward(loss_function(*cached, batch.image_ids))
-    gradients = zip(*(embeddings.grad.split(chunk_size) for embeddings in cached), strict=True)
+    found = [embeddings.grad for embeddings in cached if embeddings.grad is not None]
+    gradients = zip(*(gradient.split(chunk_size) for gradient in found), strict=True)
     for number, (chunk, wanted) in enumerate(zip(chunks, gradients, strict=True)):
         with _synchronising(model, number == len(chunks) - 1):
             embeddings = _embed(chunk, number, *settings)
             # The gradient of this sum is the one that was cached, where there is any to pass on.
-            sum((e * g).sum() for e, g in zip(embeddings, wanted, strict=True)).backward()
+            products = [(e * g).sum() for e, g in zip(embeddings, wanted, strict=True)]
+            torch.stack(products).sum().backward()
     return loss
 
 

@@ -103,8 +103,9 @@ def _choose_features(run: Run, dataset: PairDataset, workers: int) -> None:
     elif run.config.cache_features and dataset.features is None:
         paths = [image.path for image in dataset.images]
         caches = run.folder.parent / CACHES
-        dataset.features = cached_features(run.model, paths, caches, workers)
-        run.remember_features(dataset.features.folder)
+        cache = cached_features(run.model, paths, caches, workers)
+        run.remember_features(cache.folder)
+        dataset.features = cache
 
 
 def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":

@@ -67,7 +67,10 @@ class Run:
     @property
     def measured(self) -> JointEmbedding:
         """The model that is validated and used: the average, if there is one."""
-        return self.model if self.average is None else self.average.module
+        if self.average is None:
+            return self.model
+        average: JointEmbedding = self.average.module  # type: ignore[assignment]
+        return average
 
     @property
     def results(self) -> dict[str, float]:
@@ -152,9 +155,9 @@ def moving_average(model: JointEmbedding, decay: float) -> AveragedModel:
     with its random start.
     """
 
-    def update(averages: list[Tensor], weights: list[Tensor], steps: Tensor) -> None:
-        steps = int(steps)
-        kept = min(decay, (1 + steps) / (10 + steps))
+    def update(averages: Any, weights: Any, steps: Tensor | int) -> None:  # noqa: ANN401
+        done = int(steps)
+        kept = min(decay, (1 + done) / (10 + done))
         torch._foreach_lerp_(averages, weights, 1 - kept)
 
     return AveragedModel(model, multi_avg_fn=update)
@@ -181,7 +184,7 @@ def start_or_resume(
             "a folder that all machines share"
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     optimizer = new_optimizer(model, config)
     average = moving_average(model, config.ema) if config.ema else None
     if checkpoint:

