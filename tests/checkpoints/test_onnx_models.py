@@ -18,7 +18,7 @@ from models.joint_embedding import JointEmbedding
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+DEPLOYMENT = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
 MINIATURE = ModelConfig(
     backbone="resnet18", stages=2, embedding_dim=16, pool_k=3, word_dim=50, sru_layers=2
 )
@@ -91,10 +91,10 @@ def test_the_description_says_how_images_are_prepared(folder):
     }
 
 
-def test_the_example_in_the_readme_computes_what_the_model_does(
+def test_the_example_in_the_documents_computes_what_the_model_does(
     model, folder, toy_root, tmp_path, monkeypatch
 ):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", DEPLOYMENT.read_text(encoding="utf-8"), re.DOTALL)
     (example,) = [block for block in blocks if "onnxruntime" in block]
     assert "torch" not in example
     photo = sorted((toy_root / "toy" / "coco" / "images" / "val2014").glob("*.jpg"))[0]
