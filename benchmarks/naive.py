@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import nltk
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from misc.data.captioned_images import CaptionedImage
-from misc.data.outlines import InstanceImage, category_masks
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
@@ -172,54 +170,6 @@ def retrieval_metrics(images: Tensor, captions: Tensor, caption_image: Tensor) -
         metrics += [(ranks <= k).double().mean().item() * 100 for k in (1, 5, 10)]
         metrics.append(ranks.quantile(0.5).item())
     return metrics
-
-
-def heat_map(maps: Tensor, weight: Tensor, text: Tensor, num_components: int) -> Tensor:
-    """Compute one heat map (h, w) from unprojected maps (D, h, w): project all, choose some."""
-    projected = F.conv2d(maps[None], weight[:, :, None, None])[0]
-    chosen = text.argsort(descending=True)[:num_components]
-    return (text[chosen].abs()[:, None, None] * projected[chosen]).sum(dim=0)
-
-
-def peak(heat: Tensor, image_size: tuple[int, int], shift: float) -> tuple[float, float]:
-    """Find the highest cell; ``shift`` is 0 for its upper-left corner, 0.5 for its centre."""
-    height, width = heat.shape
-    row, column = divmod(heat.argmax().item(), width)
-    return (column + shift) * image_size[0] / width, (row + shift) * image_size[1] / height
-
-
-def inside(point: tuple[float, float], box: Sequence[float]) -> bool:
-    x, y, width, height = box
-    return x < point[0] < x + width and y < point[1] < y + height
-
-
-def mask(heat: Tensor, image_size: tuple[int, int], threshold: float) -> Tensor:
-    width, height = image_size
-    shifted = (heat - heat.min())[None, None]
-    resized = F.interpolate(shifted, size=(height, width), mode="bilinear")[0, 0]
-    return resized > threshold * (resized.max() - resized.min())
-
-
-def overlaps(image: InstanceImage, heats: Sequence[Tensor], threshold: float) -> list[list[float]]:
-    """Compare masks and outlines: our masks, the published ones and the whole image."""
-    categories, targets = category_masks(image)
-    found = []
-    published = category_masks(image, published=True)[1]
-    for place, category in enumerate(categories):
-        drawn = published[place].numpy().astype(np.uint8)
-        small = torch.from_numpy(cv2.resize(drawn, (200, 200), interpolation=cv2.INTER_NEAREST)) > 0
-        found.append(
-            [
-                overlap(mask(heats[category], image.size, threshold), targets[place]),
-                overlap(mask(heats[category], (200, 200), threshold), small),
-                targets[place].float().mean().item(),
-            ]
-        )
-    return found
-
-
-def overlap(mask: Tensor, target: Tensor) -> float:
-    return ((mask & target).sum() / (mask | target).sum().clamp(min=1)).item()
 
 
 class Tokenizer:

@@ -60,7 +60,7 @@ def ours(path: Path, components: int) -> Work:
 def naive(path: Path, components: int) -> Work:
     import torch
 
-    from benchmarks.naive import heat_map, inside, peak
+    from benchmarks.naive_localization import heat_map, inside, peak
 
     model, maps, texts, images = encoded(path)
     weight = model.image_encoder.projection.weight

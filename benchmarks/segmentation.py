@@ -63,7 +63,7 @@ def ours(path: Path) -> Work:
 def naive(path: Path) -> Work:
     import torch
 
-    from benchmarks.naive import heat_map, overlaps
+    from benchmarks.naive_localization import heat_map, overlaps
 
     model, maps, texts, images = encoded(path)
     weight = model.image_encoder.projection.weight

@@ -1,65 +1,13 @@
 import argparse
-import os
-import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from misc.checkpoints.checkpoint import Checkpoint, build_model, load_model, read_checkpoint
-from misc.checkpoints.published import load_image_weights
-from misc.words.word_vectors import WordVectors
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-
-MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, word_dim=8, sru_layers=2
-)  # pool_k stays 15, which files of 2018 do not tell
-OUR_PARTS = {
-    "image_encoder.trunk.": "img_emb.module.base_layer.0.",
-    "image_encoder.convolution.": "img_emb.module.base_layer.1.",
-    "image_encoder.projection.": "fc.module.",
-    "text_encoder.sru.": "cap_emb.rnn.",
-}
-
-
-def their_key(key, parts=OUR_PARTS):
-    ours = next(ours for ours in parts if key.startswith(ours))
-    return key.replace(ours, parts[ours], 1)
-
-
-def published_content(model, **more):
-    """What the code of 2018 gave to torch.save."""
-    arguments = {"sru": model.config.sru_layers, "dimemb": model.config.embedding_dim, "name": "x"}
-    return {
-        "epoch": 21,
-        "state_dict": {their_key(key): tensor for key, tensor in model.state_dict().items()},
-        "optimizer": {"state": {140212: {"step": 3}}, "param_groups": [{"lr": 1e-3}]},
-        "args_dict": argparse.Namespace(**arguments),
-        "best_rec": np.float64(41.5),
-    } | more
-
-
-def save_published(path, content, zipped=True):
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    return path
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return lively(JointEmbedding(MINIATURE)).eval()
-
-
-def lively(model):
-    """Give batch norms statistics and the SRU a recurrent weight, as training does."""
-    for name, tensor in model.state_dict().items():
-        if "running_mean" in name or "weight_c" in name:
-            tensor.normal_(std=0.3)
-        if "running_var" in name:
-            tensor.uniform_(0.5, 2)
-    return model
+from tests.checkpoints.files_of_2018 import MINIATURE, published_content, save_published
 
 
 @torch.inference_mode()
@@ -71,12 +19,12 @@ def embeddings(model, side=64, steps=5):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_of_2018_gives_the_same_embeddings(model, tmp_path, zipped):
-    path = save_published(tmp_path / "best_model.pth.tar", published_content(model), zipped)
+def test_a_file_of_2018_gives_the_same_embeddings(lively_model, tmp_path, zipped):
+    path = save_published(tmp_path / "best_model.pth.tar", published_content(lively_model), zipped)
     loaded = load_model(path)
     assert loaded.config == MINIATURE
     assert not loaded.training
-    torch.testing.assert_close(embeddings(loaded), embeddings(model), rtol=0, atol=1e-6)
+    torch.testing.assert_close(embeddings(loaded), embeddings(lively_model), rtol=0, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +60,22 @@ def test_the_full_size_model_survives_both_formats_of_2018(published_model, tmp_
     torch.testing.assert_close(embeddings(loaded, 128, 3), before, rtol=0, atol=1e-5)
 
 
-def test_a_recurrent_weight_that_is_not_zero_changes_texts_only(model, tmp_path):
-    content = published_content(model)
+def test_a_recurrent_weight_that_is_not_zero_changes_texts_only(lively_model, tmp_path):
+    content = published_content(lively_model)
     content["state_dict"] = {
         key: torch.zeros_like(tensor) if "weight_c" in key else tensor
         for key, tensor in content["state_dict"].items()
     }
     without = embeddings(load_model(save_published(tmp_path / "zero.pth.tar", content)))
-    with_it = embeddings(model)
+    with_it = embeddings(lively_model)
     assert torch.equal(without[0], with_it[0])
     assert ((without - with_it)[1:].abs().amax(dim=1) > 1e-3).all()
 
 
-def test_keys_may_lack_module_and_name_the_children_of_the_resnet(model, tmp_path):
+def test_keys_may_lack_module_and_name_the_children_of_the_resnet(lively_model, tmp_path):
     names = ["conv1", "bn1", "", "", "layer1", "layer2"]
     state = {}
-    for key, tensor in published_content(model)["state_dict"].items():
+    for key, tensor in published_content(lively_model)["state_dict"].items():
         key = key.replace("module.", "")
         prefix, _, rest = key.partition("base_layer.0.")
         if rest:
@@ -135,41 +83,41 @@ def test_keys_may_lack_module_and_name_the_children_of_the_resnet(model, tmp_pat
             key = f"{prefix}base_layer.0.{names[int(child)]}.{rest}"
         state[key] = tensor
     path = save_published(tmp_path / "plain.pth.tar", {"state_dict": state})
-    assert torch.equal(embeddings(load_model(path)), embeddings(model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
 
 
-def test_the_whole_model_may_have_been_wrapped(model, tmp_path):
-    content = published_content(model)
+def test_the_whole_model_may_have_been_wrapped(lively_model, tmp_path):
+    content = published_content(lively_model)
     content["state_dict"] = {f"module.{key}": t for key, t in content["state_dict"].items()}
     path = save_published(tmp_path / "wrapped.pth.tar", content)
-    assert torch.equal(embeddings(load_model(path)), embeddings(model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
 
 
-def test_early_files_have_no_counters_of_batches(model, tmp_path):
-    content = published_content(model)
+def test_early_files_have_no_counters_of_batches(lively_model, tmp_path):
+    content = published_content(lively_model)
     content["state_dict"] = {
         key: tensor
         for key, tensor in content["state_dict"].items()
         if not key.endswith("num_batches_tracked")
     }
     path = save_published(tmp_path / "early.pth.tar", content)
-    assert torch.equal(embeddings(load_model(path)), embeddings(model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
 
 
-def test_tensors_that_were_on_a_gpu_come_to_the_cpu(model, tmp_path):
-    path = save_published(tmp_path / "cuda.pth.tar", published_content(model), zipped=False)
+def test_tensors_that_were_on_a_gpu_come_to_the_cpu(lively_model, tmp_path):
+    path = save_published(tmp_path / "cuda.pth.tar", published_content(lively_model), zipped=False)
     data = path.read_bytes()
     on_gpu = data.replace(b"ctorch\nFloatStorage", b"ctorch.cuda\nFloatStorage").replace(
         b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"
     )
     assert on_gpu.count(b"cuda") > data.count(b"cuda")
     path.write_bytes(on_gpu)
-    assert torch.equal(embeddings(load_model(path)), embeddings(model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
 
 
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_the_best_recall_is_read_under_both_names_of_numpys_module(model, tmp_path, module):
-    path = save_published(tmp_path / "best.pth.tar", published_content(model), zipped=False)
+def test_the_best_recall_is_read_under_both_names_of_numpys_module(lively_model, tmp_path, module):
+    path = save_published(tmp_path / "best.pth.tar", published_content(lively_model), zipped=False)
     written = np.float64(1).__reduce__()[0].__module__.encode()
     data = path.read_bytes()
     assert b"c" + written + b"\nscalar" in data
@@ -185,8 +133,8 @@ def test_the_backbone_is_recognised_by_its_blocks(backbone, tmp_path):
     assert load_model(path).config == config
 
 
-def test_settings_that_contradict_the_tensors_are_an_error(model, tmp_path):
-    content = published_content(model, args_dict=argparse.Namespace(sru=4, dimemb=16))
+def test_settings_that_contradict_the_tensors_are_an_error(lively_model, tmp_path):
+    content = published_content(lively_model, args_dict=argparse.Namespace(sru=4, dimemb=16))
     path = save_published(tmp_path / "odd.pth.tar", content)
     with pytest.raises(ValueError, match="odd.pth.tar contradicts itself.*sru = 4.*tensors 2"):
         load_model(path)
@@ -212,127 +160,10 @@ def test_settings_that_contradict_the_tensors_are_an_error(model, tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_named(model, tmp_path, change, message):
-    content = published_content(model)
+def test_what_does_not_fit_is_named(lively_model, tmp_path, change, message):
+    content = published_content(lively_model)
     change(content["state_dict"])
     path = save_published(tmp_path / "changed.pth.tar", content)
     with pytest.raises(ValueError, match=message) as error:
         load_model(path)
     assert "changed.pth.tar" in str(error.value)
-
-
-class RunsCommand:
-    """Leaves a marker if something unpickles it carelessly."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.marker}",)
-
-
-class CallsEval(RunsCommand):
-    def __reduce__(self):
-        return eval, (f"open({str(self.marker)!r}, 'w')",)
-
-
-class CallsPath(RunsCommand):
-    """Calls a method of an object instead of a global function."""
-
-    def __reduce__(self):
-        return Path(self.marker).touch, ()
-
-
-@pytest.mark.parametrize(
-    ("hostile", "name"),
-    [(RunsCommand, "posix.system"), (CallsEval, "builtins.eval"), (CallsPath, "getattr")],
-)
-@pytest.mark.parametrize("place", ["namespace", "namespace in namespace", "scalar", "plain pickle"])
-@pytest.mark.parametrize("zipped", [True, False])
-def test_files_that_try_to_run_code_are_refused(model, tmp_path, hostile, name, place, zipped):
-    marker = tmp_path / "marker"
-    attack = hostile(marker)
-    if place == "plain pickle":
-        path = tmp_path / "best_model.pth.tar"
-        path.write_bytes(pickle.dumps({"state_dict": attack}, protocol=2))
-    else:
-        parts = {
-            "namespace": {"args_dict": argparse.Namespace(sru=attack)},
-            "namespace in namespace": {
-                "args_dict": argparse.Namespace(a=argparse.Namespace(b=[attack]))
-            },
-            "scalar": {"best_rec": (np.float64(1), attack)},
-        }
-        content = published_content(model, **parts[place])
-        path = save_published(tmp_path / "best_model.pth.tar", content, zipped)
-    with pytest.raises(ValueError, match=f"best_model.pth.tar is refused.*{name}.*nothing"):
-        load_model(path)
-    assert not marker.exists()
-
-
-def test_a_table_of_word_vectors_that_tries_to_run_code_is_refused(tmp_path):
-    (tmp_path / "dictionary.txt").write_text("UNK\n", encoding="utf-8")
-    table = np.array([RunsCommand(tmp_path / "marker")], dtype=object)
-    np.save(tmp_path / "utable.npy", table, allow_pickle=True)
-    with pytest.raises(ValueError, match="cannot read the word vectors in .*Python objects"):
-        WordVectors.load(tmp_path)
-    assert not (tmp_path / "marker").exists()
-
-
-def test_the_hostile_objects_would_leave_their_marker_in_a_careless_reader(tmp_path):
-    for hostile in (RunsCommand, CallsEval, CallsPath):
-        marker = tmp_path / hostile.__name__
-        pickle.loads(pickle.dumps(hostile(marker)))
-        assert marker.exists()
-
-
-def test_what_is_allowed_for_2018_is_not_allowed_for_others_afterwards(model, tmp_path):
-    path = save_published(tmp_path / "a.pth.tar", published_content(model))
-    load_model(path)
-    with pytest.raises(pickle.UnpicklingError, match="argparse.Namespace"):
-        torch.load(path, weights_only=True)
-
-
-def image_weights(model):
-    parts = {"image_encoder.trunk.": "base_layer.", "image_encoder.convolution.": "spaConv."}
-    return {
-        their_key(key, parts): tensor
-        for key, tensor in model.state_dict().items()
-        if key.startswith(tuple(parts))
-    } | {"fc.weight": torch.ones(1000, 16), "fc.bias": torch.ones(1000)}
-
-
-@pytest.mark.parametrize("wrapped", [True, False])
-def test_image_weights_go_into_the_image_path_but_not_into_the_affine_layer(
-    model, tmp_path, wrapped
-):
-    weights = image_weights(model)
-    content = {"state_dict": {f"module.{key}": t for key, t in weights.items()}}
-    path = save_published(tmp_path / "classif.pth.tar", content if wrapped else weights, False)
-    torch.manual_seed(5)
-    other = JointEmbedding(MINIATURE).eval()
-    projection = other.image_encoder.projection.weight.clone()
-    parameters = list(other.parameters())
-    load_image_weights(path, other)
-    images = torch.randn(2, 3, 64, 64)
-    encoders = model.image_encoder, other.image_encoder
-    assert torch.equal(*[encoder.unprojected_maps(images) for encoder in encoders])
-    assert torch.equal(other.image_encoder.projection.weight, projection)
-    assert all(a is b for a, b in zip(parameters, other.parameters(), strict=True))
-
-
-def test_image_weights_that_do_not_fit_are_an_error(model, tmp_path):
-    weights = image_weights(model)
-    del weights["spaConv.bias"]
-    path = save_published(tmp_path / "classif.pth.tar", weights)
-    with pytest.raises(ValueError, match=r"classif.*missing keys: convolution\.bias"):
-        load_image_weights(path, model)
-
-
-def test_each_kind_of_file_in_the_place_of_the_other_is_explained(model, tmp_path):
-    path = save_published(tmp_path / "classif.pth.tar", image_weights(model))
-    with pytest.raises(ValueError, match="image path only.*--image-weights"):
-        load_model(path)
-    path = save_published(tmp_path / "best.pth.tar", published_content(model))
-    with pytest.raises(ValueError, match="best.pth.tar holds no image weights"):
-        load_image_weights(path, model)

@@ -4,13 +4,10 @@ import torch
 from misc.config import TrainConfig
 from misc.data.captioned_images import CaptionedImage
 from misc.data.captions import read_captions
-from misc.data.images import image_loader
 from misc.data.pairs import PairDataset, collate_pairs, pair_loader
-from misc.data.paths import DataPaths, data_paths, find_word_vectors
-from misc.data.transforms import evaluation_transform, training_transform
-from models.config import ModelConfig
-
-STATISTICS = ModelConfig().image_statistics
+from misc.data.paths import data_paths, find_word_vectors
+from misc.data.transforms import training_transform
+from tests.data.statistics import STATISTICS
 
 
 @pytest.fixture
@@ -93,31 +90,28 @@ def test_unreadable_images_and_captions_without_words_are_failures(pairs, tmp_pa
     assert len(collate_pairs([dataset[5]]).image_ids) == 0
 
 
-def test_images_come_in_order_with_their_sizes_and_failures(toy_root, tmp_path):
-    paths = [image.path for image in read_captions(data_paths(toy_root, "toy"), ("test",))][:4]
-    paths.insert(1, tmp_path / "absent.jpg")
-    batches = list(
-        image_loader(paths, evaluation_transform(32, STATISTICS), 3, 0, 32, torch.device("cpu"))
-    )
-    assert [batch.indices for batch in batches] == [[0, 2], [3, 4]]
-    assert batches[0].sizes == [(128, 128)] * 2
-    assert [failure.index for failure in batches[0].failures] == [1]
+def pair_dataset(toy_root, **settings):
+    paths = data_paths(toy_root, "toy")
+    images = read_captions(paths, ("train",))
+    return PairDataset(images, None, find_word_vectors("", paths), TrainConfig(**settings))
 
 
-def test_word_vectors_are_those_chosen_else_those_of_training_else_the_data_roots(
-    toy_root, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("DSVE_DATA", str(toy_root))
-    toy, elsewhere = data_paths(toy_root, "toy"), DataPaths(tmp_path)
-    assert find_word_vectors("", toy, "/not/used").folder == toy.word_vectors
-    assert find_word_vectors("glove", elsewhere).folder == toy.word_vectors
-    assert find_word_vectors("", elsewhere, "glove").folder == toy.word_vectors
-    other = DataPaths(tmp_path / "other")
-    other.word_vectors.mkdir(parents=True)  # of another dimension, say
-    assert find_word_vectors("", other, "glove").folder == toy.word_vectors
-    assert find_word_vectors("", other, str(toy.word_vectors)).folder == toy.word_vectors
-    assert find_word_vectors(str(toy.word_vectors), elsewhere).folder == toy.word_vectors
-    with pytest.raises(FileNotFoundError, match="no word vectors"):
-        find_word_vectors("", elsewhere)
-    with pytest.raises(ValueError, match="needs word vectors of 620 dimensions.*have 50"):
-        find_word_vectors("", toy, dimension=620)
+def test_captions_of_an_image_are_drawn_together_and_each_once(toy_root):
+    dataset = pair_dataset(toy_root, captions_per_image=3)
+    order = sum(dataset.batches(6), [])
+    assert sorted(order) == sorted(set(order)) and len(order) == 120
+    runs = [1]
+    for first, second in zip(order, order[1:], strict=False):
+        same = dataset.pairs[first][0] == dataset.pairs[second][0]
+        runs = [*runs[:-1], runs[-1] + 1] if same else [*runs, 1]
+    assert set(runs) <= {2, 3, 5} and runs.count(3) > 15
+    dataset.epoch = 1
+    assert sum(dataset.batches(6), []) != order
+
+
+def test_words_are_dropped_at_random_but_never_all(toy_root):
+    vectors = torch.arange(40.0).view(20, 2)
+    left = pair_dataset(toy_root, word_dropout=0.5)._drop_words(vectors)
+    assert 2 < len(left) < 18
+    assert all(any(torch.equal(row, word) for word in vectors) for row in left)
+    assert len(pair_dataset(toy_root, word_dropout=1.0)._drop_words(vectors)) == 20

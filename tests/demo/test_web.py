@@ -3,15 +3,13 @@
 The model is ``$DSVE_MODEL``, or that of ``make demo``; the toy set is in ``$DSVE_DATA``.
 """
 
-import io
 import os
 import socket
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from misc.config import default_data_root
 from misc.data.outlines import category_masks, read_instances
@@ -28,11 +26,20 @@ from playwright.sync_api import expect  # noqa: E402
 
 from demo.browser import browsing, find_chromium, serving  # noqa: E402
 from demo.screenshot import take_screenshot  # noqa: E402
+from tests.demo.page_actions import (  # noqa: E402
+    WIDE,
+    ask,
+    difference,
+    hottest,
+    rendered,
+    search,
+    set_strength,
+    upload,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = Path(os.environ.get("DSVE_MODEL", ROOT / "runs" / "toy" / "best.pt"))
 SCREENSHOTS = ROOT / "out" / "web"
-WIDE = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -94,52 +101,6 @@ def scenes():
                 yield image.path, (box / torch.tensor(image.size).repeat(2)).tolist()
 
     return showing
-
-
-def rendered(page, selector):
-    """Fetch the image that an element shows."""
-    source = page.locator(selector).get_attribute("src")
-    return Image.open(io.BytesIO(page.request.get(source).body())).convert("RGB")
-
-
-def difference(first, second):
-    """Return the mean difference of two images' pixels, 0 to 255."""
-    return np.abs(np.asarray(first, float) - np.asarray(second, float)).mean()
-
-
-def hottest(picture):
-    """Find the brightest place of a heat map, x and y as shares of the picture's size."""
-    # The colours' brightness is the heat; blurred, the ring around the peak plays no part.
-    brightness = np.asarray(picture.convert("L").filter(ImageFilter.BoxBlur(12)))
-    y, x = np.unravel_index(brightness.argmax(), brightness.shape)
-    return x / picture.width, y / picture.height
-
-
-def search(page, text):
-    page.get_by_label("Look for").fill(text)
-    page.get_by_label("Look for").press("Enter")
-    expect(page.get_by_text(f"The best of 300 images for “{text}”")).to_be_visible()
-
-
-def upload(page, file):
-    page.locator("#upload input[type=file]").set_input_files(file)
-    expect(page.get_by_text("Now ask where things are in it.")).to_be_visible()
-    expect(page.locator("#upload input[type=file]")).to_be_attached()  # for the next file
-
-
-def ask(page, text, answers):
-    page.get_by_label("Where is …").fill(text)
-    page.get_by_label("Where is …").press("Enter")
-    expect(page.locator("#answers img")).to_have_count(answers)
-    expect(page.get_by_text("Where each phrase would be")).to_be_visible()
-
-
-def set_strength(page, strength):
-    """Set the slider; wait until the first answer has been blended anew."""
-    before = page.locator("#answers img").first.get_attribute("src")
-    page.get_by_label("number input for Strength of the heat maps").fill(str(strength))
-    page.keyboard.press("Tab")
-    expect(page.locator("#answers img").first).not_to_have_attribute("src", before)
 
 
 def test_a_phrase_finds_images_with_heat_maps_and_an_example_is_one_click_away(page):

@@ -14,6 +14,7 @@ from misc.inference.acceleration import accelerate, accelerate_for, compiled, ha
 from misc.runtime.device import use_fast_products
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
+from tests.models.backbones import LITE, small
 
 CPU = torch.device("cpu")
 
@@ -179,3 +180,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         for name in ("kept", "given back")
     }
     assert faults["kept"] < faults["given back"] / 5 or "linux" not in sys.platform
+
+
+@pytest.mark.parametrize("backbone", [LITE, "timm/resnetv2_50", "timm/densenet121"])
+@torch.inference_mode()
+def test_an_accelerated_timm_model_computes_the_same(backbone):
+    model = small(backbone)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    images = torch.randn(2, 3, 64, 96)
+    found, expected = accelerate(model).encode_image(images), model.encode_image(images)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

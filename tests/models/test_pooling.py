@@ -8,6 +8,7 @@ from misc.inference.acceleration import accelerate
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from models.pooling import GeneralizedPool, LastPool, MaxPool, encode_places
+from tests.models.backbones import small
 
 VALUES = torch.tensor([[[1.0, 5.0, 3.0, 9.0], [4.0, -2.0, -1.0, 9.0]]])
 LENGTHS = torch.tensor([3])
@@ -120,3 +121,17 @@ def test_learned_pooling_cannot_be_exported_and_that_is_said(tmp_path):
     with pytest.raises(ValueError, match="no model of gpo pooling"):
         write_onnx_files(model_with(text_pooling="gpo"), 64, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_max_pooling_has_no_minimum_and_dropped_locations_come_in_training_only():
+    model = small("resnet18", image_pooling="max", location_dropout=0.5)
+    maps = torch.randn(1, 16, 2, 4)
+    pooled = model.image_encoder.pool(maps)
+    torch.testing.assert_close(pooled, maps.flatten(2).topk(2, dim=2).values.mean(dim=2))
+    images = torch.randn(2, 3, 64, 128)
+    assert torch.equal(model.encode_image(images), model.encode_image(images))
+    left = model.image_encoder._drop_locations(maps)
+    assert left.shape == (1, 16, 4, 1)
+    assert set(left.flatten().tolist()) <= set(maps.flatten().tolist())
+    with pytest.raises(ValueError, match="no pooling 'mean'; there are weldon, max"):
+        small("resnet18", image_pooling="mean")

@@ -1,57 +1,9 @@
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from misc.pictures.heat_maps import COLORMAP, colorize, mark_box, mark_peak, overlay
-from misc.pictures.panels import localization_panel, panel
-
-
-def test_colors_run_from_the_lowest_to_the_highest_value():
-    heat = torch.tensor([[-3.0, 0.5, 4.0]])
-    colors = np.asarray(colorize(heat, (3, 1)))
-    expected = mpl.colormaps[COLORMAP]([0.0, 0.5, 1.0], bytes=True)[None, :, :3]
-    assert (colors == expected).all()
-
-
-def test_a_flat_heat_map_has_the_lowest_color_all_over():
-    colors = np.asarray(colorize(torch.full((4, 4), 7.0), (5, 3)))
-    assert (colors == mpl.colormaps[COLORMAP](0, bytes=True)[:3]).all()
-
-
-@pytest.mark.parametrize("size", [(128, 128), (61, 200), (640, 427), (1, 1)])
-def test_an_overlay_has_the_size_of_its_image(size):
-    assert overlay(Image.new("RGB", size), torch.randn(13, 13)).size == size
-
-
-def test_heat_lies_where_the_heat_map_is_high():
-    heat = torch.zeros(8, 8)
-    heat[6, 1] = 1
-    brightness = np.asarray(overlay(Image.new("RGB", (80, 160), "gray"), heat).convert("L"))
-    row, column = np.unravel_index(brightness.argmax(), brightness.shape)
-    assert (row // 20, column // 10) == (6, 1)
-
-
-@pytest.mark.parametrize("ground", ["black", "white"])
-def test_marks_are_seen_on_dark_and_light_where_they_belong(ground):
-    image = Image.new("RGB", (200, 100), ground)
-    mark_peak(image, (150.0, 50.0))
-    mark_box(image, (10, 20, 60, 40))
-    changed = np.asarray(image.convert("L")) != (255 if ground == "white" else 0)
-    assert changed[45:56, 145:156].any()
-    assert changed[20:24, 11:69].any(axis=0).all()  # the box's upper edge
-    assert not changed[30:50, 20:60].any()  # nor is it filled
-    assert not changed[:, 80:140].any()
-
-
-def test_marks_may_touch_the_edges_and_a_box_may_be_empty():
-    image = Image.new("RGB", (20, 20))
-    before = np.asarray(image).copy()
-    mark_box(image, (0, 0, 0, 0))
-    assert (np.asarray(image) == before).all()
-    mark_box(image, (0, 0, 20, 20))
-    mark_peak(image, (0.0, 20.0))
+from misc.pictures.panels import contact_sheet, localization_panel, panel
 
 
 def contains(picture, tile):
@@ -82,3 +34,17 @@ def test_a_localization_panel_has_the_image_and_a_tile_a_phrase():
     assert plain.size == boxed.size
     assert plain.width > 3 * 70
     assert (np.asarray(plain) != np.asarray(boxed)).any()
+
+
+def test_a_contact_sheet_has_every_image_below_its_heading():
+    generator = np.random.default_rng(0)
+    square = [Image.fromarray(generator.integers(0, 256, (224, 224, 3), np.uint8)) for _ in "abc"]
+    wide = Image.new("RGB", (500, 100), "red")
+    sheet = contact_sheet(
+        [("a dog " * 60, [("1", square[0]), ("2", wide)]), ("", [("", square[1])])]
+    )
+    pixels = np.asarray(sheet)
+    assert contains(sheet, square[0])
+    assert contains(sheet, square[1])
+    assert not contains(sheet, square[2])
+    assert (pixels == (255, 0, 0)).all(axis=2).sum() == pytest.approx(224 * 45, rel=0.05)

@@ -1,14 +1,8 @@
-import os
-import signal
-
 import pytest
 import torch
 
 from misc.runtime.device import autocast, use_exact_products
 from misc.runtime.device import select_device as select
-from misc.runtime.files import replacing
-from misc.runtime.seeds import mixed_seed, seed_generators
-from misc.runtime.signals import StopRequest
 
 
 def test_auto_finds_a_device_and_says_so(caplog):
@@ -48,44 +42,3 @@ def test_bfloat16_reaches_matrix_products_and_float32_leaves_them():
     for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
         with autocast(torch.device("cpu"), precision):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
-
-
-def test_a_first_signal_is_remembered_and_a_second_interrupts():
-    before = signal.getsignal(signal.SIGTERM)
-    with StopRequest() as stop:
-        assert not stop
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop
-        assert (stop.name, stop.exit_status) == ("SIGTERM", 143)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "file.txt"
-    with replacing(path) as temporary:
-        temporary.write_text("first")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        raise RuntimeError
-    with path.open() as reader:  # who has the old file open goes on reading it
-        with replacing(path) as temporary:
-            temporary.write_text("second")
-        assert reader.read() == "first"
-    assert path.read_text() == "second"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_seeds_of_neighbours_are_far_apart_and_order_matters():
-    seeds = {mixed_seed(a, b) for a in range(20) for b in range(20)}
-    assert len(seeds) == 400
-    assert mixed_seed(1, 2) != mixed_seed(2, 1)
-
-
-def test_seeding_repeats_the_numbers():
-    device = torch.device("cpu")
-    seed_generators(device, 1, 2)
-    first = torch.rand(3)
-    seed_generators(device, 1, 2)
-    assert torch.equal(torch.rand(3), first)

@@ -20,9 +20,8 @@ from misc.runtime.signals import StopRequest
 from misc.training.gradients import add_gradients
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
-from misc.training.steps import set_trainable, train_step
-from models.config import ModelConfig
-from models.joint_embedding import JointEmbedding
+from misc.training.steps import train_step
+from tests.training.pair_batches import EVERYTHING, gradients, pairs, small_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -30,26 +29,7 @@ LOSSES = {"hard": HardNegativeLoss(0.5, 2), "all": ContrastiveLoss(), "softmax":
 EVEN = {2: (4, 4), 3: (3, 3, 3)}  # pairs of each process
 UNEVEN = {2: (5, 2), 3: (1, 6, 2)}
 WITHOUT = {2: (0, 6), 3: (4, 0, 5)}
-EVERYTHING = TrainConfig(text_from=0, image_from=0, first_trained_stage=0)
 AFFINE_ONLY = TrainConfig()
-
-
-def small_model(config, dropout=0.0):
-    torch.manual_seed(0)
-    model = JointEmbedding(ModelConfig("resnet18", 1, 16, 2, dropout, 5, 2, dropout))
-    set_trainable(model, config, epoch=0)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
-    return model
-
-
-def pairs(count):
-    """A batch of pairs, some of which are of the same image."""
-    torch.manual_seed(count)
-    images, vectors = torch.randn(count, 3, 16, 16), torch.randn(count, 7, 5)
-    lengths, image_ids = torch.randint(1, 8, (count,)), torch.arange(count) // 2 * 3 % 7
-    return PairBatch(images, vectors, lengths, image_ids, failures=[])
 
 
 def share(batch, counts, rank):
@@ -57,10 +37,6 @@ def share(batch, counts, rank):
     rows = slice(sum(counts[:rank]), sum(counts[: rank + 1]))
     tensors = batch.images, batch.vectors, batch.lengths, batch.image_ids
     return PairBatch(*(tensor[rows] for tensor in tensors), failures=[])
-
-
-def gradients(model):
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def each_case(processes):

@@ -10,11 +10,9 @@ from PIL import Image
 
 import train
 from misc.checkpoints.checkpoint import read_checkpoint
-from misc.config import TrainConfig
 from misc.data.captions import read_captions
 from misc.data.images import image_loader
-from misc.data.pairs import PairDataset
-from misc.data.paths import data_paths, find_word_vectors
+from misc.data.paths import data_paths
 from misc.data.transforms import evaluation_transform, load_image
 from misc.runtime.locks import locked
 from misc.training import feature_cache
@@ -167,30 +165,3 @@ def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):
         first_weight("--epochs", "1")
     frozen = first_weight("--epochs", "1", "--finetune-epoch", "1")
     assert not torch.equal(frozen, first_weight("--epochs", "2", "--resume"))
-
-
-def pair_dataset(toy_root, **settings):
-    paths = data_paths(toy_root, "toy")
-    images = read_captions(paths, ("train",))
-    return PairDataset(images, None, find_word_vectors("", paths), TrainConfig(**settings))
-
-
-def test_captions_of_an_image_are_drawn_together_and_each_once(toy_root):
-    dataset = pair_dataset(toy_root, captions_per_image=3)
-    order = sum(dataset.batches(6), [])
-    assert sorted(order) == sorted(set(order)) and len(order) == 120
-    runs = [1]
-    for first, second in zip(order, order[1:], strict=False):
-        same = dataset.pairs[first][0] == dataset.pairs[second][0]
-        runs = [*runs[:-1], runs[-1] + 1] if same else [*runs, 1]
-    assert set(runs) <= {2, 3, 5} and runs.count(3) > 15
-    dataset.epoch = 1
-    assert sum(dataset.batches(6), []) != order
-
-
-def test_words_are_dropped_at_random_but_never_all(toy_root):
-    vectors = torch.arange(40.0).view(20, 2)
-    left = pair_dataset(toy_root, word_dropout=0.5)._drop_words(vectors)
-    assert 2 < len(left) < 18
-    assert all(any(torch.equal(row, word) for word in vectors) for row in left)
-    assert len(pair_dataset(toy_root, word_dropout=1.0)._drop_words(vectors)) == 20

@@ -4,7 +4,7 @@ import torch
 from misc.runtime.seeds import seed_generators
 from misc.training.gradients import add_gradients, keeping_statistics
 from misc.training.losses import ContrastiveLoss
-from tests.runtime.test_distributed import EVERYTHING, gradients, pairs, small_model
+from tests.training.pair_batches import EVERYTHING, gradients, pairs, small_model
 
 LOSS = ContrastiveLoss()
 

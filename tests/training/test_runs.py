@@ -6,10 +6,9 @@ import torch
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
 from misc.training.runs import Progress, Run, moving_average, new_optimizer
-from misc.training.schedules import learning_rate
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-from tests.training.test_train import assert_same, run_train
+from tests.training.small_runs import assert_same, run_train
 
 
 @pytest.fixture
@@ -73,14 +72,3 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
     steps = [checkpoint.training["trained"]["averaged_steps"] for checkpoint in (whole, parts)]
     assert steps[0] == steps[1] > 0
     assert whole.training["progress"] == parts.training["progress"]
-
-
-def test_the_rate_falls_along_a_cosine_or_by_a_step():
-    cosine = TrainConfig(learning_rate=2.0, cycle="cosine", cycle_epochs=4)
-    assert [learning_rate(cosine, epoch) for epoch in (0, 2, 4)] == pytest.approx([2, 1, 0])
-    step = TrainConfig(
-        learning_rate=1.0, learning_rate_decrease=0.1, first_decrease=15, last_decrease=15
-    )
-    assert [learning_rate(step, epoch) for epoch in (0, 14.9, 15, 29)] == pytest.approx(
-        [1, 1, 0.1, 0.1]
-    )

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from misc.words.tokens import tokenize
 from misc.words.word_vectors import WordVectors
 
 WORDS = ["UNK", "a", "dog", "Dog", "."]
@@ -13,16 +12,6 @@ def folder(tmp_path):
     (tmp_path / "dictionary.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
     np.save(tmp_path / "utable.npy", np.arange(15, dtype=np.float32).reshape(5, 3))
     return tmp_path
-
-
-def test_sentences_are_split_before_words_so_no_word_keeps_its_period():
-    text = "A man rides. The dog's here!"
-    assert tokenize(text) == ["A", "man", "rides", ".", "The", "dog", "'s", "here", "!"]
-    assert tokenize(text, first_sentence=True) == ["A", "man", "rides", "."]
-
-
-def test_quotes_become_those_of_the_treebank():
-    assert tokenize('a "stop" sign') == ["a", "``", "stop", "''", "sign"]
 
 
 def test_rows_are_exact_first_and_keep_case(folder):
@@ -75,3 +64,21 @@ def test_a_pickled_or_empty_table_is_refused(folder):
     (folder / "utable.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="cannot read the word vectors"):
         WordVectors.load(folder)
+
+
+def test_a_fingerprint_depends_on_words_their_order_and_the_numbers():
+    table, names = np.arange(12, dtype=np.float32).reshape(4, 3), ["a", "b", "UNK", "c"]
+    prints = {
+        WordVectors(list(order), values).fingerprint()
+        for order, values in [
+            (names, table),
+            (reversed(names), table),
+            (names, table + 1),
+            (names, table[:, :2]),
+            (names, table * 0),
+            (names, (table * 0).astype(np.int32)),
+        ]
+    }
+    assert len(prints) == 6
+    copied = WordVectors(names, np.asfortranarray(table)).fingerprint()
+    assert copied in prints

@@ -2,66 +2,18 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import image_features_extraction
-import text_features_extraction
-from misc.checkpoints.checkpoint import load_model, save_checkpoint
+from misc.checkpoints.checkpoint import load_model
 from misc.cli import run
 from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.data.transforms import evaluation_transform
 from misc.features.reading import load_embeddings
 from models.config import ModelConfig
-from models.joint_embedding import JointEmbedding
-
-MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=3, sru_layers=1
-)
-WORDS = ["UNK", "a", "dog", "cat", "."]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "best.pt"
-    save_checkpoint(path, JointEmbedding(MINIATURE), {"config": {"dataset": "toy"}})
-    return path
-
-
-@pytest.fixture(scope="module")
-def word_vectors(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("words")
-    (folder / "dictionary.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    np.save(folder / "utable.npy", np.random.default_rng(0).normal(size=(5, 3)).astype("f4"))
-    return folder
-
-
-@pytest.fixture
-def images(checkpoint):
-    def extract(*arguments):
-        command = ["-p", checkpoint, "--workers", 0, "--device", "cpu", *arguments]
-        args = image_features_extraction.get_parser().parse_args(list(map(str, command)))
-        return image_features_extraction.main(args)
-
-    return extract
-
-
-@pytest.fixture
-def texts(checkpoint, word_vectors):
-    def extract(*arguments):
-        command = ["-p", checkpoint, "--word-vectors", word_vectors, "--device", "cpu", *arguments]
-        args = text_features_extraction.get_parser().parse_args(list(map(str, command)))
-        return text_features_extraction.main(args)
-
-    return extract
-
-
-def noise(seed, size=(90, 70)):
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(pixels).resize((size[0] * 2, size[1] * 2))
+from tests.scripts.miniature import noise
 
 
 @pytest.fixture
@@ -91,7 +43,19 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.fixture
+def images(miniature_checkpoint):
+    def extract(*arguments):
+        command = ["-p", miniature_checkpoint, "--workers", 0, "--device", "cpu", *arguments]
+        args = image_features_extraction.get_parser().parse_args(list(map(str, command)))
+        return image_features_extraction.main(args)
+
+    return extract
+
+
 NAMES = "01.jpg|02 cmyk.jpg|03 grey.png|04 rgba.png|05 palette.png|06 turned.jpg|07.JPG|08.webp"
+
+
 READABLE = [*NAMES.split("|"), "09.bmp"]
 
 
@@ -109,10 +73,10 @@ def test_every_image_that_can_be_read_has_a_row_and_the_others_a_reason(images, 
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == results
 
 
-def test_each_row_is_the_embedding_of_its_image(images, folder, checkpoint, tmp_path):
+def test_each_row_is_the_embedding_of_its_image(images, folder, miniature_checkpoint, tmp_path):
     images("-d", folder, "-o", tmp_path / "a.npz")
     names, rows = load_embeddings(tmp_path / "a.npz")
-    model = load_model(checkpoint)
+    model = load_model(miniature_checkpoint)
     expected = {
         "01.jpg": Image.open(folder / "01.jpg"),
         "03 grey.png": noise(2).convert("L").convert("RGB"),
@@ -187,10 +151,19 @@ def test_the_list_of_an_earlier_run_does_not_outlive_its_errors(images, folder, 
 
 
 def test_the_exit_status_says_that_something_was_left_out(
-    checkpoint, folder, tmp_path, monkeypatch, capsys
+    miniature_checkpoint, folder, tmp_path, monkeypatch, capsys
 ):
     def status(*arguments):
-        command = ["extraction", "-p", checkpoint, "--workers", 0, "--device", "cpu", *arguments]
+        command = [
+            "extraction",
+            "-p",
+            miniature_checkpoint,
+            "--workers",
+            0,
+            "--device",
+            "cpu",
+            *arguments,
+        ]
         monkeypatch.setattr(sys, "argv", list(map(str, command)))
         with pytest.raises(SystemExit) as exit:
             run(image_features_extraction.main, image_features_extraction.get_parser())
@@ -209,62 +182,3 @@ def test_workers_read_the_same_images(images, folder, tmp_path):
     alone, workers = load_embeddings(tmp_path / "0.npz"), load_embeddings(tmp_path / "2.npz")
     assert alone[0] == workers[0]
     torch.testing.assert_close(alone[1], workers[1], rtol=0, atol=1e-6)
-
-
-def test_texts_have_a_row_each_and_blank_lines_a_reason(texts, tmp_path):
-    file = tmp_path / "texts.txt"
-    file.write_bytes("\ufeffa dog.\r\n\r\na zebra\n   \na cat.\n".encode())
-    results = texts("-d", file, "-o", tmp_path / "t.npz")
-    names, rows = load_embeddings(tmp_path / "t.npz")
-    assert names == ["a dog.", "a zebra", "a cat."]
-    torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
-    lines = (tmp_path / "t.npz.errors.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["index"] for line in lines] == [1, 3]
-    assert "line 2: a text needs at least one word" in lines[0]
-    assert results["left_out"] == 2
-
-
-def test_texts_in_batches_are_the_same_as_one_by_one(texts, tmp_path):
-    file = tmp_path / "texts.txt"
-    file.write_text("a dog.\n\na cat. a dog and a cat.\n\n\ndog\ncat", encoding="utf-8")
-    for size in (1, 3):
-        texts("-d", file, "-o", tmp_path / f"{size}.npz", "-bs", size)
-    one, three = load_embeddings(tmp_path / "1.npz"), load_embeddings(tmp_path / "3.npz")
-    assert one[0] == three[0] == ["a dog.", "a cat. a dog and a cat.", "dog", "cat"]
-    torch.testing.assert_close(one[1], three[1], rtol=0, atol=1e-6)
-
-
-def test_only_the_first_sentence_counts_if_that_is_asked_for(texts, tmp_path):
-    file = tmp_path / "texts.txt"
-    file.write_text("a dog. a cat.\na dog.\n", encoding="utf-8")
-    texts("-d", file, "-o", tmp_path / "whole.npz")
-    texts("-d", file, "-o", tmp_path / "first.npz", "--first-sentence")
-    whole, first = (load_embeddings(tmp_path / f"{kind}.npz")[1] for kind in ("whole", "first"))
-    torch.testing.assert_close(first[0], first[1])
-    assert not torch.allclose(whole[0], whole[1], atol=1e-3)
-
-
-def test_strict_names_the_line(texts, tmp_path):
-    (tmp_path / "texts.txt").write_text("a dog\n\na cat\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 2"):
-        texts("-d", tmp_path / "texts.txt", "-o", tmp_path / "t.npz", "--strict")
-    assert not (tmp_path / "t.npz").exists()
-
-
-def test_another_encoding_is_an_error_that_names_the_line(texts, tmp_path):
-    file = tmp_path / "texts.txt"
-    file.write_bytes("a dog\na café\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="line 2 of .*texts.txt is not utf-8.*--encoding"):
-        texts("-d", file, "-o", tmp_path / "t.npz")
-    texts("-d", file, "-o", tmp_path / "t.npz", "--encoding", "latin-1")
-    assert load_embeddings(tmp_path / "t.npz")[0] == ["a dog", "a café"]
-    with pytest.raises(ValueError, match="--encoding latin-0"):
-        texts("-d", file, "-o", tmp_path / "t2.npz", "--encoding", "latin-0")
-
-
-def test_word_vectors_of_another_dimension_are_an_error(texts, tmp_path):
-    (tmp_path / "dictionary.txt").write_text("UNK\n", encoding="utf-8")
-    np.save(tmp_path / "utable.npy", np.zeros((1, 7), np.float32))
-    (tmp_path / "texts.txt").write_text("a dog\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="word vectors of 3 dimensions.* have 7"):
-        texts("-d", tmp_path / "texts.txt", "-o", tmp_path / "t.npz", "--word-vectors", tmp_path)

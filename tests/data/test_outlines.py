@@ -1,15 +1,12 @@
-import dataclasses
 import json
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from pycocotools import mask as coco_masks
 
 from misc.data.outlines import InstanceImage, category_masks, read_instances
-from misc.data.paths import DataPaths, data_paths
-from misc.data.regions import read_coco_ids, read_regions
+from misc.data.paths import DataPaths
 
 
 def instance_file(root, annotations, size=(9, 6)):
@@ -96,70 +93,3 @@ def test_an_encoding_of_another_size_is_an_error():
     image = InstanceImage(5, None, (9, 6), ((0, {"size": [9, 6], "counts": [54]}),))
     with pytest.raises(ValueError, match="image 5 has 9x6 pixels.*encoded for 6x9"):
         category_masks(image)
-
-
-def genome(root, images, regions):
-    paths = DataPaths(root)
-    paths.regions.parent.mkdir(parents=True)
-    paths.region_images.write_text(json.dumps(images))
-    paths.regions.write_text(json.dumps(regions))
-    return paths
-
-
-def region(number, image_id, phrase):
-    box = {"x": number, "y": 2, "width": 3, "height": 4}
-    return {"region_id": number, "image_id": image_id, "phrase": phrase, **box}
-
-
-def test_regions_are_joined_by_id_not_by_order_and_filtered_by_coco_id(tmp_path):
-    images = [
-        {"image_id": number, "width": 10 * number, "height": 5, "coco_id": coco}
-        for number, coco in ((1, None), (2, 20), (3, 30))
-    ]
-    regions = [
-        {"id": 3, "regions": [region(31, 3, "c")]},
-        {"id": 1, "regions": [region(11, 1, "a")]},
-        {"id": 2, "regions": [region(21, 2, "b"), region(22, 2, "")]},
-    ]
-    paths = genome(tmp_path, images, regions)
-    folder = paths.region_image_folders[1]
-    folder.mkdir()
-    (folder / "2.jpg").touch()
-    read = read_regions(paths, {20, 30})
-    assert [image.image_id for image in read] == [2, 3]
-    assert read[0].phrases == ("b", "")
-    assert read[0].boxes.tolist() == [[21, 2, 3, 4], [22, 2, 3, 4]]
-    assert read[0].size == (20, 5)
-    assert (read[0].path, read[1].path) == (folder / "2.jpg", None)
-    assert len(read_regions(paths)) == 3
-    with pytest.raises(ValueError, match="no region in the images that were chosen"):
-        read_regions(paths, {99})
-
-
-@pytest.mark.parametrize("content", ["", "[{", '{"images": "x"}'])
-def test_broken_files_are_errors_that_name_them(tmp_path, content):
-    paths = genome(tmp_path, [], [])
-    paths.region_images.write_text(content)
-    with pytest.raises(ValueError, match=r"image_data\.json|region_descriptions\.json"):
-        read_regions(paths)
-
-
-def test_the_ids_of_coco_are_those_of_its_images(toy_root):
-    paths = data_paths(toy_root, "toy")
-    content = json.loads(paths.captions.read_text())
-    assert read_coco_ids(paths) == {image["id"] for image in content["images"]}
-    with pytest.raises(FileNotFoundError, match="captions_val2014"):
-        read_coco_ids(DataPaths(toy_root / "absent"))
-
-
-def test_the_real_schema_is_read(real_data):
-    folder = real_data / "visual_genome_schema"
-    content = json.loads((folder / "region_descriptions.json").read_text())
-    paths = dataclasses.replace(DataPaths(real_data), visual_genome=folder)
-    read = {image.image_id: image for image in read_regions(paths)}
-    for entry in content:
-        if entry["regions"]:
-            image = read[entry["regions"][0]["image_id"]]
-            boxes = [[r["x"], r["y"], r["width"], r["height"]] for r in entry["regions"]]
-            assert torch.equal(image.boxes, torch.tensor(boxes).float())
-            assert image.phrases == tuple(r["phrase"] for r in entry["regions"])

@@ -1,0 +1,3 @@
+from models.config import ModelConfig
+
+STATISTICS = ModelConfig().image_statistics

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from demo.explorer import SHOWN_SIDE, Explorer, parse_phrases, read_upload, shown
+from demo.gallery import Gallery
+from misc.data.transforms import load_image
+
+
+def test_phrases_are_what_is_between_commas_and_line_ends():
+    assert parse_phrases(" a dog,, a big cat;\na dog\n") == ["a dog", "a big cat"]
+    assert parse_phrases("a dog and a cat") == ["a dog and a cat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(" ,\n", "Type a phrase"), (",".join("abcdefghi"), "are 9 phrases")]
+)
+def test_no_phrase_and_too_many_are_told(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_phrases(text)
+
+
+def test_uploads_are_upright_rgb_and_scaled_down(tmp_path):
+    image = Image.new("RGBA", (3000, 1500), (255, 0, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(tmp_path / "turned.png", exif=exif)
+    upload = read_upload(tmp_path / "turned.png")
+    assert (upload.mode, upload.size) == ("RGB", (512, 1024))
+    assert upload.getpixel((0, 0)) == (255, 255, 255)
+    Image.new("L", (30, 20), 7).save(tmp_path / "small.png")
+    assert read_upload(tmp_path / "small.png").size == (30, 20)
+
+
+def test_uploads_are_read_beyond_the_size_at_which_pillow_warns(tmp_path, monkeypatch):
+    Image.new("RGB", (150, 100)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    assert read_upload(tmp_path / "a.png").size == (150, 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7_000)
+    with pytest.raises(ValueError, match="a.png has more than 0 megapixels"):
+        read_upload(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(20)])
+def test_an_upload_that_is_no_image_is_told(content, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match="a.png cannot be read as an image"):
+        read_upload(tmp_path / "a.png")
+
+
+def test_a_truncated_upload_is_told(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:2000])
+    with pytest.raises(ValueError, match="a.jpg cannot be read"):
+        read_upload(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((128, 64), (400, 200)), ((30, 4000), (3, 400)), ((1, 4000), (1, 400))]
+)
+def test_images_are_shown_at_one_size(size, expected):
+    assert shown(Image.new("RGB", size)).size == expected
+
+
+def test_a_search_shows_the_nearest_images_and_where_the_phrase_is(explorer):
+    query = explorer.embedder.embed_texts(["a dog"])[0]
+    scores = explorer.gallery.embeddings @ query
+    order = scores.argsort(descending=True)[:12].tolist()
+    views = explorer.search("a dog")
+    assert [view.file for view in views] == [explorer.gallery.images[row] for row in order]
+    assert views[0].title == f"{scores[order[0]]:.2f}"
+    heat_map = explorer.embedder.localize(views[3].file, ["a dog"])[0]
+    torch.testing.assert_close(views[3].heat_map, heat_map)
+    assert max(views[3].image.size) == SHOWN_SIDE
+
+
+def test_a_question_is_answered_phrase_by_phrase(explorer):
+    image = load_image(explorer.gallery.images[2])
+    dog, cat = explorer.ask(image, "a dog, a cat")
+    score = explorer.embedder.embed_texts(["a cat"])[0] @ explorer.gallery.embeddings[2]
+    assert cat.title == f"a cat · {score:.2f}"
+    heat_maps = explorer.embedder.localize(image, ["a dog", "a cat"])
+    torch.testing.assert_close(torch.stack([dog.heat_map, cat.heat_map]), heat_maps)
+
+
+def test_captions_are_the_nearest(explorer):
+    captions = sorted(set(explorer.gallery.captions))
+    scores = explorer.embedder.embed_texts(captions) @ explorer.gallery.embeddings[2]
+    found = explorer.captions(load_image(explorer.gallery.images[2]))
+    assert [score for _, score in found] == pytest.approx(scores.topk(5).values.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("captions", "expected"), [(["a dog", "a cat", "a dog"], ["a cat", "a dog"]), ([], [])]
+)
+def test_each_caption_is_listed_once_and_none_if_there_are_none(
+    captions, expected, embedder, explorer
+):
+    gallery = Gallery(explorer.gallery.images, explorer.gallery.embeddings, captions)
+    found = Explorer(embedder, gallery).captions(Image.new("RGB", (20, 20)))
+    assert sorted(caption for caption, _ in found) == expected
+
+
+def test_words_without_a_vector_are_named(explorer):
+    assert explorer.unknown_words("a blorp and a Dog") == ["blorp"]

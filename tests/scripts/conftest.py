@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from misc.checkpoints.checkpoint import save_checkpoint
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
+from tests.scripts.miniature import MINIATURE
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    model = JointEmbedding(ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1))
+    save_checkpoint(path, model, {"config": {"word_vectors": "glove", "dataset": "toy"}})
+    return path
+
+
+@pytest.fixture(scope="module")
+def miniature_checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "best.pt"
+    save_checkpoint(path, JointEmbedding(MINIATURE), {"config": {"dataset": "toy"}})
+    return path

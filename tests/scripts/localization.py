@@ -1,0 +1,25 @@
+"""Runs of the localisation scripts, and the heat map that each must equal."""
+
+import numpy as np
+import torch
+
+from misc.data.transforms import evaluation_transform, load_image
+from models.config import ModelConfig
+
+SIZE, COMPONENTS = 48, 5
+
+
+def run(script, checkpoint, root, *options):
+    command = ["-p", checkpoint, "--data-root", root, "--workers", "0", "--device", "cpu"]
+    command += ["--image-size", SIZE, "-k", COMPONENTS, *options]
+    return script.main(script.get_parser().parse_args(list(map(str, command))))
+
+
+@torch.inference_mode()
+def twin_heat_map(model, word_vectors, path, text):
+    """One image, one text, one component after the other."""
+    image = evaluation_transform(SIZE, ModelConfig().image_statistics)(load_image(path))[None]
+    maps = model.activation_maps(image)[0].numpy()
+    embedding = model.encode_text(*word_vectors.batch([word_vectors.rows(text)]))[0].numpy()
+    chosen = np.argsort(embedding)[::-1][:COMPONENTS]
+    return sum(np.abs(embedding[u]) * maps[u] for u in chosen)

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import localize
+from misc.checkpoints.checkpoint import load_model
+from misc.data.paths import data_paths, find_word_vectors
+from tests.scripts.localization import run, twin_heat_map
+
+
+def picture(file, size=(90, 60), orientation=None):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    Image.fromarray(pixels).resize(size).save(file, exif=exif)
+    return file
+
+
+def test_localize_writes_a_picture_and_raw_heat_maps_an_image(checkpoint, toy_root, tmp_path):
+    upright = picture(tmp_path / "photo.jpg")
+    folder = tmp_path / "folders" / "more"
+    folder.mkdir(parents=True)
+    picture(folder / "photo.png")
+    turned = picture(folder / "turned.jpg", orientation=6)
+    out = tmp_path / "out"
+    options = [
+        "-i",
+        upright,
+        folder.parent,
+        "-r",
+        "-t",
+        "a burger",
+        "beans",
+        "-o",
+        out,
+        "--boxes",
+        "--npz",
+    ]
+    results = run(localize, checkpoint, toy_root, *options)
+    names = ["photo", "photo-2", "turned"]
+    assert sorted(file.name for file in out.iterdir()) == sorted(
+        f"{name}{suffix}" for name in names for suffix in (".png", ".npz")
+    )
+    with np.load(out / "turned.npz", allow_pickle=False) as raw:
+        assert raw["image_size"].tolist() == [60, 90]
+        assert raw["phrases"].tolist() == ["a burger", "beans"]
+        assert raw["heat_maps"].shape == (2, 6, 6)
+        words = find_word_vectors("", data_paths(toy_root, "toy"))
+        twin = twin_heat_map(load_model(checkpoint), words, turned, "beans")
+        np.testing.assert_allclose(raw["heat_maps"][1], twin, rtol=1e-4, atol=1e-5)
+        assert raw["peaks"].tolist() == [entry["peak"] for entry in results["images"][2]["phrases"]]
+        row, column = np.unravel_index(twin.argmax(), twin.shape)
+        assert raw["peaks"][1].tolist() == [(column + 0.5) * 10, (row + 0.5) * 15]
+    with Image.open(out / "photo.png") as panel:
+        assert panel.width > 3 * 90
+
+
+def test_localize_leaves_out_what_it_cannot_read(checkpoint, toy_root, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    options = ["-t", "a dog", "-o", tmp_path / "out"]
+    with pytest.raises(ValueError, match="none of the 1 images"):
+        run(localize, checkpoint, toy_root, "-i", broken, *options)
+    fine = picture(tmp_path / "fine.jpg")
+    results = run(localize, checkpoint, toy_root, "-i", broken, fine, *options)
+    assert results["left_out"] == [str(broken)]
+    assert len(results["images"]) == 1
+    with pytest.raises(ValueError, match="at least one word"):
+        run(localize, checkpoint, toy_root, "-i", fine, "-t", " ", "-o", tmp_path / "out")

@@ -1,0 +1,188 @@
+import itertools
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_masks
+
+import semantic_seg
+from misc.checkpoints.checkpoint import load_model
+from misc.data.outlines import read_instances
+from misc.data.paths import DataPaths, data_paths, find_word_vectors
+from misc.evaluation.segmentation import score_pairs
+from tests.scripts.localization import run, twin_heat_map
+
+
+def twin_target(annotations, width, height, published):
+    target = np.zeros((height, width), np.uint8)
+    for annotation in annotations:
+        outline = annotation["segmentation"]
+        if isinstance(outline, dict) or not published:
+            if isinstance(outline, list) or isinstance(outline["counts"], list):
+                outline = coco_masks.frPyObjects(outline, height, width)
+            outline = coco_masks.merge(outline) if isinstance(outline, list) else outline
+            target |= coco_masks.decode(outline)
+            continue
+        for polygon in outline:
+            cv2.fillPoly(target, [np.array(polygon).reshape(-1, 2).astype(np.int32)], 1)
+    if published:
+        target = cv2.resize(target, (200, 200), interpolation=cv2.INTER_NEAREST)
+    return target.astype(bool)
+
+
+def twin_overlap(heat, target):
+    stretched = (heat - heat.min()) / (heat.max() - heat.min())
+    size = target.shape[::-1]
+    resized = cv2.resize(stretched.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
+    mask = resized > 0.45 * (resized.max() - resized.min())
+    return (mask & target).sum() / (mask | target).sum()
+
+
+def twin_segmentation(model, word_vectors, paths, crowds=True):
+    content = json.loads(paths.instances.read_text())
+    ours, published = [], {category["id"]: [] for category in content["categories"]}
+    for image, category in itertools.product(content["images"], content["categories"]):
+        annotations = [
+            annotation
+            for annotation in content["annotations"]
+            if (annotation["image_id"], annotation["category_id"]) == (image["id"], category["id"])
+            and (crowds or not annotation["iscrowd"])
+        ]
+        if not annotations:
+            continue
+        path = paths.images / "val2014" / image["file_name"]
+        text = f"{category['name']} {category['name']}s"
+        heat = twin_heat_map(model, word_vectors, path, text)
+        size = image["width"], image["height"]
+        ours.append(twin_overlap(heat, twin_target(annotations, *size, published=False)))
+        target = twin_target(annotations, *size, published=True)
+        published[category["id"]].append(twin_overlap(heat, target))
+    return ours, published
+
+
+def test_overlaps_of_photographs_equal_twins_of_both_kinds(two_photographs):
+    image = read_instances(two_photographs)[0][0]
+    heat = torch.randn(1, 13, 13, generator=torch.Generator().manual_seed(0))
+    annotations = json.loads(two_photographs.instances.read_text())["annotations"][:2]
+    targets = [twin_target(annotations, 96, 57, published) for published in (False, True)]
+    expected = [twin_overlap(heat[0].numpy(), target) for target in targets]
+    categories, overlaps = score_pairs(image, heat, 0.45)
+    assert categories == [0]
+    assert overlaps[0].tolist() == pytest.approx([*expected, targets[0].mean()], abs=1e-6)
+    assert abs(expected[0] - expected[1]) > 1e-3
+
+
+def check_against_twin(results, ours, published):
+    assert results["pairs"] == len(ours)
+    assert results["mean_iou"] == pytest.approx(np.mean(ours), abs=1e-6)
+    for threshold in (0.3, 0.4, 0.5):
+        precisions = [
+            max(sum(iou > threshold for iou in ious) - 1, 0) / len(ious) if ious else math.nan
+            for ious in published.values()
+        ]
+        expected = pytest.approx(np.mean(precisions), abs=1e-6, nan_ok=True)
+        assert results[f"mAP@{threshold}/published"] == expected
+        assert 0 <= results[f"mAP@{threshold}"] <= 1
+
+
+def test_segmentation_of_scenes_equals_a_twin(checkpoint, toy_root, tmp_path, capsys):
+    file = tmp_path / "results.json"
+    results = run(semantic_seg, checkpoint, toy_root, "--dataset", "toy", "--json", file)
+    paths = data_paths(toy_root, "toy")
+    word_vectors = find_word_vectors("", paths)
+    ours, published = twin_segmentation(load_model(checkpoint), word_vectors, paths)
+    check_against_twin(results, ours, published)
+    assert results["absent_categories"]
+    assert math.isnan(results["mAP@0.5/published"])
+    assert json.loads(file.read_text())["mAP@0.5/published"] is None
+    assert results["images"] == 24  # validation and test
+    printed = capsys.readouterr().out
+    assert "nan" in printed
+    assert "categories in none of the images" in printed
+
+
+@pytest.fixture
+def two_photographs(tmp_path):
+    """Two wide photographs of one category, in polygons and both kinds of run lengths."""
+    paths = DataPaths(tmp_path / "root")
+    (paths.images / "val2014").mkdir(parents=True)
+    paths.instances.parent.mkdir(parents=True)
+    generator, outlines = np.random.default_rng(1), []
+    for image_id in (1, 2, 3):
+        pixels = generator.integers(0, 256, (7, 12, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels).resize((96, 57))
+        image.save(paths.images / "val2014" / f"{image_id}.jpg")
+    mask = np.zeros((57, 96), np.uint8)
+    mask[10:40, 5:60] = 1
+    packed = coco_masks.encode(np.asfortranarray(mask))
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [0]]))).tolist()
+    counts = [b - a for a, b in itertools.pairwise([0, *edges, len(flat)])]
+    outlines = [
+        (1, 0, [[3.7, 5.9, 60.2, 5.1, 50.6, 50.8], [40, 20, 90.9, 20.9, 90.9, 55.5, 40, 55]]),
+        (1, 0, {"size": [57, 96], "counts": packed["counts"].decode()}),
+        (2, 1, {"size": [57, 96], "counts": counts}),
+        (2, 0, [[70.8, 0, 96, 0, 96, 30.9, 70.8, 30.9]]),
+    ]
+    content = {
+        "images": [
+            {"id": i, "file_name": f"{i}.jpg", "width": 96, "height": 57} for i in (1, 2, 3)
+        ],
+        "categories": [{"id": 5, "name": "dog"}],
+        "annotations": [
+            {"image_id": i, "category_id": 5, "iscrowd": crowd, "segmentation": outline}
+            for i, crowd, outline in outlines
+        ],
+    }
+    paths.instances.write_text(json.dumps(content))
+    return paths
+
+
+@pytest.mark.parametrize("crowds", [True, False])
+def test_segmentation_of_photographs_equals_a_twin(checkpoint, two_photographs, toy_root, crowds):
+    word_folder = data_paths(toy_root, "toy").word_vectors
+    options = ["--dataset", "coco", "--word-vectors", word_folder] + ["--no-crowd"] * (not crowds)
+    results = run(semantic_seg, checkpoint, two_photographs.root, *options)
+    word_vectors = find_word_vectors(str(word_folder), two_photographs)
+    twin = twin_segmentation(load_model(checkpoint), word_vectors, two_photographs, crowds)
+    check_against_twin(results, *twin)
+    assert results["images"] == 3
+    assert not math.isnan(results["mAP@0.3/published"])
+
+
+def test_a_mask_of_the_whole_image_does_not_become_empty(checkpoint, two_photographs, toy_root):
+    content = json.loads(two_photographs.instances.read_text())
+    content["annotations"] = content["annotations"][3:]
+    content["annotations"][0]["segmentation"] = [[0, 0, 96, 0, 96, 57, 0, 57]]
+    two_photographs.instances.write_text(json.dumps(content))
+    words = data_paths(toy_root, "toy").word_vectors
+    results = run(semantic_seg, checkpoint, two_photographs.root, "--word-vectors", words)
+    assert results["mean_iou/whole_image"] == 1
+    assert results["mean_iou"] > 0
+
+
+def test_unreadable_photographs_are_left_out_and_listed(checkpoint, two_photographs, toy_root):
+    (two_photographs.images / "val2014" / "2.jpg").write_bytes(b"no image")
+    words = data_paths(toy_root, "toy").word_vectors
+    results = run(semantic_seg, checkpoint, two_photographs.root, "--word-vectors", words)
+    assert (results["images"], results["pairs"], results["images_left_out"]) == (2, 1, [2])
+
+
+def test_real_photographs_are_segmented(checkpoint, toy_root, real_data):
+    words = data_paths(toy_root, "toy").word_vectors
+    results = run(semantic_seg, checkpoint, real_data, "--word-vectors", words)
+    assert (results["images"], results["pairs"], results["images_left_out"]) == (94, 381, [])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [(["--prompt", "x"], "does not say where"), (["-ct", "1"], "not from 0"), (["-k", "0"], "0")],
+)
+def test_wrong_options_are_refused_with_a_reason(option, message, capsys):
+    with pytest.raises(SystemExit):
+        semantic_seg.get_parser().parse_args(["-p", "model.pt", *option])
+    assert message in capsys.readouterr().err

@@ -1,0 +1,33 @@
+"""Batches of pairs and a model that is small enough for them."""
+
+import torch
+
+from misc.config import TrainConfig
+from misc.data.pairs import PairBatch
+from misc.training.steps import set_trainable
+from models.config import ModelConfig
+from models.joint_embedding import JointEmbedding
+
+EVERYTHING = TrainConfig(text_from=0, image_from=0, first_trained_stage=0)
+
+
+def small_model(config, dropout=0.0):
+    torch.manual_seed(0)
+    model = JointEmbedding(ModelConfig("resnet18", 1, 16, 2, dropout, 5, 2, dropout))
+    set_trainable(model, config, epoch=0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return model
+
+
+def pairs(count):
+    """A batch of pairs, some of which are of the same image."""
+    torch.manual_seed(count)
+    images, vectors = torch.randn(count, 3, 16, 16), torch.randn(count, 7, 5)
+    lengths, image_ids = torch.randint(1, 8, (count,)), torch.arange(count) // 2 * 3 % 7
+    return PairBatch(images, vectors, lengths, image_ids, failures=[])
+
+
+def gradients(model):
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}

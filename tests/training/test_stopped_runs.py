@@ -1,0 +1,174 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from misc.checkpoints.checkpoint import read_checkpoint
+from misc.runtime.locks import locked
+from misc.training import loop as training
+from misc.training import runs, validation
+from tests.conftest import SMALL_TRAINING
+from tests.training.small_runs import assert_same, run_train, weights
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_two_epochs_a_resume_and_two_more_equal_four_epochs_weight_for_weight(toy_root, tmp_path):
+    run_train(toy_root, tmp_path, "-n whole --epochs 4")
+    run_train(toy_root, tmp_path, "-n parts --epochs 2")
+    assert not torch.equal(
+        weights(tmp_path / "whole")["image_encoder.convolution.weight"],
+        weights(tmp_path / "parts")["image_encoder.convolution.weight"],
+    )
+    run_train(toy_root, tmp_path, "-n parts --epochs 4 --resume")
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+    assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3]
+
+
+def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_path, monkeypatch):
+    run_train(toy_root, tmp_path, "-n whole --epochs 2")
+    steps, step = [], training.train_step
+
+    def interrupting_step(*arguments):
+        steps.append(1)
+        if len(steps) == 10:  # the third batch of the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    monkeypatch.setattr(training, "train_step", interrupting_step)
+    with pytest.raises(SystemExit, match="143"):
+        run_train(toy_root, tmp_path, "-n parts --epochs 2")
+    assert len(steps) == 10
+    progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
+    assert (progress["epoch"], progress["batch"]) == (1, 3)
+    run_train(toy_root, tmp_path, "-n parts --resume")
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    assert logs[0] == logs[1]
+
+
+def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypatch):
+    def interrupted_encoding(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return encode_pairs(*arguments, **options)
+
+    encode_pairs = validation.encode_pairs
+    monkeypatch.setattr(validation, "encode_pairs", interrupted_encoding)
+    with pytest.raises(SystemExit, match="130"):
+        run_train(toy_root, tmp_path, "-n run --epochs 3")
+    progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
+    assert (progress["epoch"], progress["batch"]) == (0, 7)
+    monkeypatch.undo()
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --resume")
+    run_train(toy_root, tmp_path, "-n whole --epochs 1")
+    assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("run", "whole")]
+    assert logs[0] == logs[1]
+
+
+def test_two_programs_do_not_train_the_same_run_at_once(toy_root, tmp_path):
+    with locked(tmp_path / "run"), pytest.raises(OSError, match="another program is at work in"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+
+
+def test_a_run_killed_in_any_instant_resumes_from_the_last_whole_checkpoint(toy_root, tmp_path):
+    command = [sys.executable, "train.py", *SMALL_TRAINING.split(), "-n", "killed"]
+    command += ["--data-root", str(toy_root), "--runs", str(tmp_path), "--epochs", "4"]
+    # As many threads as here: sums over another number of parts differ in the last bits.
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.DEVNULL)
+    last = tmp_path / "killed" / "last.pt"
+    while not last.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    epoch = read_checkpoint(last).training["progress"]["epoch"]
+    assert epoch >= 1
+    run_train(toy_root, tmp_path, f"-n killed --resume --epochs {epoch + 1 if epoch < 4 else 4}")
+    run_train(toy_root, tmp_path, f"-n whole --epochs {epoch + 1 if epoch < 4 else 4}")
+    assert_same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_a_save_that_is_cut_off_leaves_the_last_checkpoint_whole(toy_root, tmp_path, monkeypatch):
+    run_train(toy_root, tmp_path, "-n run --epochs 1")
+    before = weights(tmp_path / "run")
+
+    def full_disk(content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        run_train(toy_root, tmp_path, "-n run --resume --epochs 2")
+    assert_same(before, weights(tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("*.tmp"))
+
+
+def test_a_run_killed_within_an_epoch_goes_on_from_the_last_checkpoint_within_it(
+    toy_root, tmp_path, monkeypatch
+):
+    run_train(toy_root, tmp_path, "-n whole --epochs 1")
+    step = training.train_step
+
+    def killing_step(run, *arguments):
+        if run.progress.batch == 4:
+            raise KeyboardInterrupt
+        return step(run, *arguments)
+
+    monkeypatch.setattr(training, "train_step", killing_step)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(toy_root, tmp_path, "-n parts --epochs 1 --checkpoint-every 0")
+    progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
+    assert (progress["batch"], progress["drawn"], progress["pairs"]) == (4, 64, 64)
+    monkeypatch.setattr(training, "train_step", step)
+    run_train(toy_root, tmp_path, "-n parts --resume")
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due_and_not_before(
+    toy_root, tmp_path, monkeypatch
+):
+    saved = []
+    monkeypatch.setattr(runs.Run, "save", lambda run, name: saved.append(name))
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3")
+    assert saved == ["best.pt", "last.pt"]
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3 --checkpoint-every 0")
+    assert saved[2:] == ["last.pt"] * 3 + ["best.pt", "last.pt"]
+
+
+def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other(
+    toy_root, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    options = "-n run --epochs 1 --max-batches 1"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    half_written = folder / ".last.pt.123.tmp"
+    half_written.write_bytes(b"half")
+    with caplog.at_level(logging.INFO):
+        run_train(toy_root, tmp_path, options)  # killed before the first checkpoint
+        assert "resuming" not in caplog.text
+        assert not half_written.exists()
+        run_train(toy_root, tmp_path, options)
+    assert "resuming" in caplog.text
+    with pytest.raises(FileExistsError, match="--resume continues it"):
+        run_train(toy_root, tmp_path, f"{options} --learning-rate 1e-4")
+
+
+def test_processes_that_find_different_checkpoints_are_told_to_share_the_folder(
+    toy_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "gather_objects", lambda found: [found, (1, 0)])
+    with pytest.raises(ValueError, match=r"\[\(0, 0\), \(1, 0\)\]; --runs must be a folder"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1")
