@@ -32,9 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        default="paper",
         help="settings to start from: paper (the published recipe), toy, or photos (photographs "
-        "and captions of your own, on a laptop) (default: %(default)s); "
+        "and captions of your own, on a laptop) (default: paper); "
         "the options below override single settings, for which those of paper are given",
     )
     parser.add_argument("-n", "--name", help="name of the run; default: preset and data set")

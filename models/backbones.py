@@ -78,7 +78,7 @@ class TimmTrunk(nn.Module):
         options: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
         try:
             network: Any = timm.create_model(name, pretrained=pretrained, **options)
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
             raise ValueError(f"timm makes no model of {name!r}: {error}") from error
         self.network = network
         self.side: int = network.pretrained_cfg["input_size"][-1]
@@ -99,7 +99,9 @@ class TimmTrunk(nn.Module):
         """
         try:
             maps: Tensor = self.network(images)
-        except AssertionError as error:
+        except (AssertionError, RuntimeError) as error:
+            if tuple(images.shape[2:]) == (self.side, self.side):
+                raise
             raise ValueError(
                 f"timm/{self.name} takes images of {self.side} x {self.side} pixels only "
                 f"({error}); set --input-size, --localization-size, --crop-size and --image-size"

@@ -1,16 +1,26 @@
 """Arguments of options, parsed and checked."""
 
 import argparse
+from collections.abc import Callable, Collection
 
 SHORT_NAMES = {"auto": "auto", "float32": "fp32", "bfloat16": "bf16"}  # of precisions
 
 
-def precision_name(text: str) -> str:
-    """Parse a precision, for argparse: a short name, or torch's name of the type."""
-    for name, short in SHORT_NAMES.items():
-        if text in (name, short):
-            return name
-    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SHORT_NAMES.values())}")
+def precision_name(names: Collection[str]) -> Callable[[str], str]:
+    """Make the parser of a precision, for argparse: a short name, or torch's name of the type.
+
+    Args:
+        names: of ``SHORT_NAMES``, those that are possible.
+    """
+
+    def parse(text: str) -> str:
+        for name in names:
+            if text in (name, SHORT_NAMES[name]):
+                return name
+        possible = ", ".join(SHORT_NAMES[name] for name in names)
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {possible}")
+
+    return parse
 
 
 def positive(text: str) -> int:

@@ -35,8 +35,8 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
     """Parent parser of every script: device, data root, workers, precision and JSON.
 
     Args:
-        precision: default of the option; ``None`` leaves it out, for a script that has it from
-            elsewhere.
+        precision: default of the option; "auto" where it may be chosen by a sample; ``None``
+            leaves the option out, for a script that has it from elsewhere.
     """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("where and how to run")
@@ -53,14 +53,7 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
         "--workers", type=int, default=2, help="processes that read images (default: %(default)s)"
     )
     if precision:
-        group.add_argument(
-            "--precision",
-            type=precision_name,
-            default=precision,
-            metavar="{auto,fp32,bf16}",
-            help="of matrix products and convolutions; auto is bf16 for large sets on hardware "
-            f"that is fast with it, if a sample stays the same (default: {SHORT_NAMES[precision]})",
-        )
+        _add_precision(group, precision)
         group.add_argument(
             "--compile",
             action="store_true",
@@ -70,6 +63,19 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
         "--json", type=Path, metavar="FILE", help="write the results to this file, as JSON"
     )
     return parser
+
+
+def _add_precision(group: argparse._ArgumentGroup, default: str) -> None:
+    names = [name for name in SHORT_NAMES if name != "auto" or default == "auto"]
+    chosen = "; auto is bf16 for large sets on hardware that is fast with it, if a sample stays "
+    group.add_argument(
+        "--precision",
+        type=precision_name(names),
+        default=default,
+        metavar=f"{{{','.join(SHORT_NAMES[name] for name in names)}}}",
+        help="of matrix products and convolutions"
+        f"{chosen + 'the same' if default == 'auto' else ''} (default: {SHORT_NAMES[default]})",
+    )
 
 
 def model_options(

@@ -29,7 +29,7 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) 
         kind = {"action": argparse.BooleanOptionalAction}
     elif field.name == "precision":
         names = [SHORT_NAMES[name] for name in choices]
-        kind = {"type": precision_name, "metavar": f"{{{','.join(names)}}}"}
+        kind = {"type": precision_name(choices), "metavar": f"{{{','.join(names)}}}"}
     elif choices:
         kind = {"choices": choices}
     elif within:

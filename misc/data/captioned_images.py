@@ -4,6 +4,10 @@ import dataclasses
 from pathlib import Path
 
 
+class NoImagesError(ValueError):
+    """There is no image in the splits that were asked for."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CaptionedImage:
     """A photograph with the sentences that were written for it."""

@@ -3,7 +3,7 @@
 import collections
 from collections.abc import Collection
 
-from misc.data.captioned_images import CaptionedImage
+from misc.data.captioned_images import CaptionedImage, NoImagesError
 from misc.data.json_files import _format_of, read_json
 from misc.data.own_captions import read_caption_file
 from misc.data.paths import DataPaths
@@ -36,7 +36,7 @@ def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedIm
         ]
     if not images:
         present = ", ".join(f"{split} ({count})" for split, count in counts.items())
-        raise ValueError(
+        raise NoImagesError(
             f"{file} has no image in {' or '.join(splits)}; it has {present or 'none'}"
         )
     for image in images:

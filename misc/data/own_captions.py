@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from misc.data.caption_tables import Row, _file_rows, _folder_rows
-from misc.data.captioned_images import CaptionedImage
+from misc.data.captioned_images import CaptionedImage, NoImagesError
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def read_caption_file(captions: str, images: str, splits: Collection[str]) -> li
     found = [image for split in everything for image in everything[split] if split in splits]
     if not found:
         counts = ", ".join(f"{split} ({len(members)})" for split, members in everything.items())
-        raise ValueError(
+        raise NoImagesError(
             f"{captions} has no image in {' or '.join(splits)}; it has {counts}. A column split "
             "assigns them"
         )

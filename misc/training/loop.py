@@ -138,7 +138,7 @@ def train_and_validate(
         print_frequency: steps between two updates of the progress bar's loss.
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
-    monitor = CollapseMonitor(run.config.margin)
+    monitor = CollapseMonitor(run.config.margin, run.config.num_negatives)
     try:
         while run.progress.epoch < run.config.epochs and not stop.agree():
             with stop.at_once():

@@ -8,7 +8,7 @@ from pathlib import Path
 from misc.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from misc.cli.settings import given_settings
 from misc.config import TrainConfig
-from misc.data.captioned_images import CaptionedImage
+from misc.data.captioned_images import CaptionedImage, NoImagesError
 from misc.data.captions import read_captions
 from misc.data.paths import DataPaths
 from misc.presets import PRESETS
@@ -28,10 +28,11 @@ def choose_settings(
         FileExistsError: if there is such a run and it is not to be resumed.
         ValueError: if a resumed run's model is to change, or settings make no sense.
     """
-    model_config, config = PRESETS[args.preset]
+    preset = args.preset or "paper"
+    model_config, config = PRESETS[preset]
     given, given_model = given_settings(args, TrainConfig), given_settings(args, ModelConfig)
     dataset = given.get("dataset", config.dataset)
-    name = args.name or (args.preset if dataset == config.dataset else f"{args.preset}-{dataset}")
+    name = args.name or (preset if dataset == config.dataset else f"{preset}-{dataset}")
     folder, last = args.runs / name, args.runs / name / "last.pt"
     config_asked = dataclasses.replace(config, **given)
     model_asked = dataclasses.replace(model_config, **given_model)
@@ -46,6 +47,12 @@ def choose_settings(
         if not args.resume and not (restarted and asked == (model_config, config)):
             raise FileExistsError(
                 f"there is a run in {folder}: --resume continues it, -n gives the new one a name"
+            )
+        if args.preset and asked[0] != model_config:
+            logger.warning(
+                "--preset %s is passed over: the run in %s goes on with its own settings",
+                preset,
+                folder,
             )
         if dataclasses.replace(model_config, **given_model) != model_config:
             raise ValueError(f"the model of {last} cannot change while it is resumed")
@@ -76,7 +83,7 @@ def training_images(paths: DataPaths) -> list[CaptionedImage]:
     """
     try:
         return read_captions(paths, ("train", "restval"))
-    except ValueError as error:
+    except NoImagesError as error:
         images = read_captions(paths, ("val",))
         logger.warning("%s; a trial run on val: validation figures will mean nothing", error)
         return images

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -23,6 +25,8 @@ def test_a_trunk_says_what_its_maps_are(name):
     [
         ("timm/nothing", 4, "timm makes no model of 'nothing'"),
         ("timm/vit_tiny_patch16_224", 4, "no spatial feature map"),
+        ("timm/vgg11", 4, "no spatial feature map, but one of .1, 4096, 1, 1."),
+        ("timm/inception_next_atto", 4, "timm makes no model of .*: Cannot disable pooling"),
         (LITE, 3, "--stages 3 is for ResNets"),
         ("resnet19", 4, "no backbone 'resnet19'"),
         ("resnet18", 5, "1 to 4 stages"),
@@ -31,6 +35,41 @@ def test_a_trunk_says_what_its_maps_are(name):
 def test_what_is_no_trunk_is_refused(backbone, stages, message):
     with pytest.raises(ValueError, match=message):
         build_trunk(backbone, stages)
+
+
+# One of each family: side that it was made for, channels and stride.
+FAMILIES = {
+    "efficientnet_b1": (240, 1280, 32),
+    "efficientnet_b3": (288, 1536, 32),
+    "convnext_atto": (224, 320, 32),
+    "resnet10t": (176, 512, 32),
+    "regnetx_002": (224, 368, 32),
+    "mobilenetv3_small_050": (224, 1024, 32),
+    "mobilenetv4_conv_small": (224, 1280, 32),
+    "edgenext_xx_small": (256, 168, 32),
+    "ghostnet_050": (224, 1280, 32),
+    "mobilevit_xxs": (256, 320, 32),
+    "repvgg_a0": (224, 1280, 32),
+    "pvt_v2_b0": (224, 256, 32),
+    "selecsls42": (224, 1280, 64),
+    "swin_tiny_patch4_window7_224": (224, 768, 32),
+}
+FIXED = {"swin_tiny_patch4_window7_224"}
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_family_of_timm_says_what_its_maps_are_at_any_size(name):
+    side, channels, stride = FAMILIES[name]
+    trunk = build_trunk(f"timm/{name}", 4).eval()
+    assert (trunk.channels, trunk.stride) == (channels, stride)
+    for size in {side, 128}:
+        if name in FIXED and size != side:
+            with pytest.raises(ValueError, match=f"{name} takes images of 224 x 224 pixels only"):
+                trunk(torch.zeros(1, 3, size, size))
+            continue
+        cells = math.ceil(size / stride)
+        assert trunk(torch.zeros(1, 3, size, size)).shape == (1, channels, cells, cells)
 
 
 def test_stages_of_timm_are_those_of_its_strides():

@@ -1,10 +1,13 @@
+import json
+
 import pytest
 
 import train
 from misc.config import TrainConfig
+from misc.data.paths import DataPaths
 from misc.presets import PRESETS
 from misc.training import image_weights
-from misc.training.settings import check_settings
+from misc.training.settings import check_settings, training_images
 from models.config import ModelConfig
 from tests.training.small_runs import run_train
 
@@ -21,7 +24,6 @@ def test_an_existing_run_is_not_overwritten(toy_root, tmp_path):
     ("options", "message"),
     [
         ("--batch-size 500", "120 training pairs do not fill a batch of 500"),
-        ("--precision auto", "--precision auto: it is one of float32"),
         ("--epochs 50", "ends after 4 epochs"),
         ("--word-dim 20", "20 dimensions, and those in .* have 50"),
         ("--image-weights absent.pth", "absent.pth"),
@@ -103,3 +105,25 @@ def test_presets_make_sense():
     for model_config, config in PRESETS.values():
         check_settings(config)
         assert model_config.word_dim in (50, 620)
+
+
+def test_a_preset_that_a_resumed_run_is_not_of_is_told(toy_root, tmp_path, caplog):
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+    caplog.clear()
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --resume")
+    assert "passed over" not in caplog.text
+    options = f"--preset paper -n run --resume --epochs 1 --device cpu --runs {tmp_path}"
+    args = train.get_parser().parse_args([*options.split(), "--data-root", str(toy_root)])
+    assert train.main(args)["best_rsum"] > 0
+    assert f"--preset paper is passed over: the run in {tmp_path / 'run'} goes on" in caplog.text
+
+
+def test_a_broken_file_of_captions_is_not_taken_for_a_set_without_training_images(tmp_path):
+    paths = DataPaths(tmp_path)
+    paths.split_file.parent.mkdir()
+    entry = {"imgid": 1, "split": "val", "filename": "a.jpg", "sentences": [{"raw": "a dog"}]}
+    paths.split_file.write_text(json.dumps({"images": [entry]}), encoding="utf-8")
+    assert [image.image_id for image in training_images(paths)] == [1]
+    paths.split_file.write_text('{"images": [{}]}', encoding="utf-8")
+    with pytest.raises(ValueError, match="not in the format of Karpathy"):
+        training_images(paths)
