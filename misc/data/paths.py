@@ -4,9 +4,9 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from misc.config import default_data_root
 from misc.runtime.distributed import main_first
 from misc.toy.dataset import ensure_toy
+from misc.toy.glove import ensure_glove
 from misc.words.word_vectors import WordVectors
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def find_word_vectors(
         chosen = recorded
     if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
         with main_first():
-            folder = ensure_toy(default_data_root()) / "word_vectors"
+            folder = ensure_glove(paths.root, default_data_root())
     else:
         folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
     word_vectors = WordVectors.load(folder)

@@ -27,13 +27,20 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
         OSError: if another program works in it and ``wait`` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
+    with locked_file(folder / LOCK, wait):
+        yield
+
+
+@contextlib.contextmanager
+def locked_file(path: Path, wait: bool = False) -> Iterator[None]:
+    """Do what ``locked`` does, by a file of any name; it stays, as it may be another's by now."""
+    with path.open("w") as file:
         if fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if not wait:
-                    raise OSError(f"another program is at work in {folder}") from error
-                logger.info("waiting for another program that works in %s", folder)
+                    raise OSError(f"another program is at work in {path.parent}") from error
+                logger.info("waiting for another program that works in %s", path.parent)
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from misc.cli import run
 from misc.cli.options import script_parser
+from misc.config import default_data_root
 from misc.toy.dataset import SceneCounts, ensure_toy
 
 
@@ -23,8 +24,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--root",
         type=Path,
-        default=Path("data"),
-        help="data root: the set goes to ROOT/toy (%(default)s)",
+        default=default_data_root(),
+        help="data root: the set goes to ROOT/toy; default: $DSVE_DATA, or data (%(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same set (%(default)s)")
     for split, count in dataclasses.asdict(counts).items():

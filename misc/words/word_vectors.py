@@ -1,8 +1,10 @@
 """Captions to tokens to word vectors."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from misc.words.tokens import tokenize
 
 UNKNOWN = "UNK"
 SAMPLED_ROWS = 256  # of a table, in its fingerprint
+
+logger = logging.getLogger(__name__)
 
 
 class WordVectors:
@@ -39,6 +43,9 @@ class WordVectors:
                 f"{folder}: none of the {len(words)} words in dictionary.txt is {UNKNOWN!r}, which "
                 f"stands for all words that the {len(table)} rows of the table do not know"
             )
+        if len(self.index) < len(words):
+            repeated = len(words) - len(self.index)
+            logger.warning("%s: %d words are there twice; the last counts", folder, repeated)
         self.table = table
         self.folder = folder
         self.unknown = self.index[UNKNOWN]
@@ -66,6 +73,12 @@ class WordVectors:
         except (ValueError, EOFError) as error:
             raise ValueError(f"cannot read the word vectors in {folder}: {error}") from error
         return cls(words, vectors, folder)
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Send the folder to a process that is spawned, not gigabytes: it maps the table anew."""
+        if isinstance(self.table, np.memmap) and self.folder:
+            return WordVectors.load, (self.folder,)
+        return WordVectors, (list(self.index), np.asarray(self.table), self.folder)
 
     @property
     def dimension(self) -> int:

@@ -19,7 +19,7 @@ FEW = toy.SceneCounts(train=3, val=1, test=2)
 
 @pytest.fixture
 def no_vectors(monkeypatch):
-    monkeypatch.setattr(toy, "_write_word_vectors", lambda folder: folder.mkdir())
+    monkeypatch.setattr(toy, "write_glove", lambda folder: folder.mkdir())
 
 
 def annotation_bytes(folder):

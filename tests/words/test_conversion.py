@@ -89,6 +89,47 @@ def test_an_existing_pair_is_overwritten_only_by_force(tmp_path):
     convert(tmp_path / "glove.txt", tmp_path, force=True)
 
 
+GOOD = "".join(f"word{number} {number}.5 1e-3\n" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "told"),
+    [
+        (GOOD + "cut 1.0", 20, "line 21: 2 fields are not a word and 2 numbers"),
+        (GOOD + "more 1 2 3\n", 20, "line 21: 4 fields are not a word and 2 numbers"),
+        (GOOD + "a 1 nan\n", 20, "line 21: the vector of 'a' is NaN or infinite"),
+        (GOOD + "a 1 b\n", 20, "line 21: could not convert string to float: 'b'"),
+        (GOOD + "word3 9 9\n", 20, "line 21: 'word3' was there before"),
+        (GOOD.replace(" ", "\t"), 20, ""),
+        (GOOD.replace(" ", "  "), 20, ""),
+        ("\ufeff" + GOOD, 20, ""),
+        ("\ufeff20 2\n" + GOOD, 20, ""),
+        ("20 2\n" + GOOD + "word3 9 9\n", 20, "the first line says 20 words, and there are 21"),
+        ("1 0.5 2\n" + GOOD, 21, ""),  # a word that is a number
+    ],
+)
+def test_a_wrong_line_is_named_and_the_others_are_kept(tmp_path, caplog, content, words, told):
+    (tmp_path / "vectors.txt").write_bytes(content.encode())
+    vectors = convert(tmp_path / "vectors.txt", tmp_path / "words")
+    assert len(vectors.index) == words + 1  # and UNK
+    assert vectors.table[vectors.index["word3"]].tolist() == [3.5, np.float32(1e-3)]
+    assert "word0" in vectors.index
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+
+
+def test_a_line_in_another_encoding_is_named(tmp_path, caplog):
+    (tmp_path / "vectors.txt").write_bytes(GOOD.encode() + "café 1 2\n".encode("latin-1"))
+    assert len(convert(tmp_path / "vectors.txt", tmp_path / "words").index) == 21
+    assert "line 21: 'utf-8' codec can't decode byte 0xe9" in caplog.text
+
+
+def test_a_file_that_ends_before_its_header_says_is_refused(tmp_path):
+    (tmp_path / "vectors.txt").write_text("21 2\n" + GOOD, encoding="utf-8")
+    with pytest.raises(ValueError, match="cut off: its first line says 21 words, and it has 20"):
+        convert(tmp_path / "vectors.txt", tmp_path / "words")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"hello\n", b"\xff\xd8\xff\xe0" * 9, b"a 1 2\nb 1\n", b"3 2\na 1 2\n", b"a nan\n"],

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +84,20 @@ def test_a_fingerprint_depends_on_words_their_order_and_the_numbers():
     assert len(prints) == 6
     copied = WordVectors(names, np.asfortranarray(table)).fingerprint()
     assert copied in prints
+
+
+def test_a_process_that_is_spawned_maps_the_table_anew(folder):
+    vectors = WordVectors.load(folder)
+    data = pickle.dumps(vectors)
+    assert len(data) < 1000
+    again = pickle.loads(data)
+    assert isinstance(again.table, np.memmap)
+    assert again.fingerprint() == vectors.fingerprint()
+    in_memory = WordVectors(list(vectors.index), np.array(vectors.table))
+    assert pickle.loads(pickle.dumps(in_memory)).fingerprint() == vectors.fingerprint()
+
+
+def test_words_that_are_there_twice_are_told(caplog):
+    vectors = WordVectors(["a", "UNK", "a"], np.arange(6.0).reshape(3, 2))
+    assert vectors.rows("a").tolist() == [2]
+    assert "1 words are there twice; the last counts" in caplog.text
