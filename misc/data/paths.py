@@ -4,6 +4,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from misc.config import default_data_root
 from misc.runtime.distributed import main_first
 from misc.toy.dataset import ensure_toy
 from misc.toy.glove import ensure_glove
