@@ -23,17 +23,17 @@ from misc.cli.arguments import positive
 PUBLISHED = (
     "--warmup-epochs 0 --cycle-epochs 0 --weight-decay 0 --learning-rate 1e-3 --pool-k 15 "
     "--image-pooling weldon --text-pooling last --image-dropout 0.5 --text-dropout 0.25 "
-    "--captions-per-image 1 --caption-crops 0 --word-dropout 0 --location-dropout 0"
+    "--captions-per-image 1 --word-dropout 0 --location-dropout 0"
 )
 PRESET = (  # what STEPS changes, to save time or to have it measured
-    "--input-size 416 --image-size 416 --localization-size 416 --pool-k 40 --caption-crops 0 "
-    "--word-dropout 0 --location-dropout 0"
+    "--input-size 416 --image-size 416 --localization-size 416 --pool-k 40 --word-dropout 0 "
+    "--location-dropout 0"
 )
 STEPS = {
     "toy": "--epochs 2 --max-batches 110 --cycle-epochs 2 --warmup-epochs 1",
     "photos": "--epochs 5 --cycle-epochs 5 --warmup-epochs 3 "
     "--input-size 224 --image-size 224 --localization-size 224 --pool-k 12 "
-    "--caption-crops 0.5 --word-dropout 0.2 --location-dropout 0.2",
+    "--word-dropout 0.2 --location-dropout 0.2",
 }
 ROWS = {
     "photos": {
@@ -47,13 +47,12 @@ ROWS = {
         "GPO of locations": "--image-pooling gpo",
         "state at the last word": "--text-pooling last",
         "GPO of words": "--text-pooling gpo",
-        "no crops of captions": "--caption-crops 0",
         "no words or locations dropped": "--word-dropout 0 --location-dropout 0",
         "1 caption of an image at a time": "--captions-per-image 1",
         "no dropout of features": "--image-dropout 0",
         "images of 416 pixels": "--input-size 416 --image-size 416 --localization-size 416 "
         "--pool-k 40",
-        "preset: 416 pixels, no crops, none dropped": PRESET,
+        "preset: 416 pixels, none dropped": PRESET,
         "cosine": "--cycle cosine",
         "a step in the end": "--cycle-epochs 0 --first-decrease 4 --last-decrease 4 -lrd 0.1",
         "gradients clipped at 200": "--clip-norm 200",

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import recipe
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = 200  # of the README, at most
 # What is not ours: its options are not looked at.
 OTHERS = ("export", "hf", "pip", "tensorboard", "HEAD=$(scontrol")
 OTHERS_OPTIONS = {"--standalone", "--max-restarts"}  # of torchrun, in prose
@@ -152,6 +153,12 @@ def test_commands_of_the_makefile_and_of_docstrings_are_understood(file):
     assert {line: fault for line, fault in faults.items() if fault} == {}
 
 
+def test_the_rows_of_the_recipe_are_understood():
+    for preset, rows in recipe.ROWS.items():
+        for row in rows.values():
+            assert fault_of(f"python train.py --preset {preset} {recipe.STEPS[preset]} {row}") == ""
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings(document):
     assert list(broken_links(document, document.read_text(encoding="utf-8"))) == []
@@ -170,9 +177,8 @@ def test_what_prose_names_exists(document):
         word for piece in code for word in re.findall(r"^(?:misc|models|tests)/[\w/.]*$", piece)
     }
     assert {file for file in files if not (ROOT / file).exists()} == set()
-    requirements = re.findall(
-        r"requirements[\w-]*\.txt|environment\.yml", document.read_text("utf-8")
-    )
+    lists = r"requirements[\w-]*\.txt|environment\.yml"
+    requirements = re.findall(lists, document.read_text("utf-8"))
     assert {file for file in requirements if not (ROOT / file).exists()} == set()
 
 
@@ -190,7 +196,7 @@ def test_every_script_and_subcommand_is_shown_and_explains_itself():
 
 
 def test_the_readme_is_short():
-    assert len(README.splitlines()) <= LINES
+    assert len(README.splitlines()) <= 200
 
 
 def tree(text):
