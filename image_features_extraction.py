@@ -76,37 +76,36 @@ def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str,
     """Embed image files, into one file or into the parts of a folder."""
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
     from misc.features.extraction import extract, is_folder, named
-    from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.plans import list_hash, plan_of, state_of_files
+    from misc.features.shards import extract_parts, part_file, parts_of
     from misc.features.writing import check_output
-    from misc.inference.acceleration import accelerate_for
+    from misc.inference.acceleration import accelerate_for, precision_of
     from misc.inference.batches import embed_image_files, embed_sample
 
     images = find_images([Path(source) for source in args.data], args.recursive)
-    names = [str(image) for image in images]
-    folder = is_folder(args.output)
-    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force, names)
+    names, folder = [str(image) for image in images], is_folder(args.output)
+    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force)
     checkpoint = read_checkpoint(args.path)
     size = args.image_size or checkpoint.image_size
     model = build_model(checkpoint, args.path).to(device)
     dimension = model.config.embedding_dim
-    plan = plan_of(args, model, {"image_size": size, "inputs": list_hash(names)}) if folder else {}
-    model = accelerate_for(
-        len(images),
-        model,
-        args.precision,
-        args.compile,
-        lambda model: embed_sample(model, images, size),
-    )
+    options = args.precision, args.compile, lambda model: embed_sample(model, images, size)
+    fast = accelerate_for(len(images), model, *options)
 
     def embed(part: range) -> "Iterable[NamedBatch]":
-        chosen = slice(part.start, part.stop)
-        options = size, args.batch_size, args.workers
-        return named(names[chosen], embed_image_files(model, images[chosen], *options))
+        chosen = images[part.start : part.stop]
+        batches = embed_image_files(fast, chosen, size, args.batch_size, args.workers)
+        return named(names[part.start : part.stop], batches, part.start)
 
-    if folder:
-        parts = parts_of(args.output, len(images), args.shard_size)
-        return extract_parts(args, plan, parts, embed, dimension)
-    return extract(args, len(names), embed(range(len(images))), dimension)
+    def state(part: range) -> str:
+        return state_of_files(images[part.start : part.stop])
+
+    if not folder:
+        return extract(args, len(names), embed(range(len(images))), dimension)
+    inputs = {"image_size": size, "inputs": list_hash(names)}
+    plan = plan_of(args, model, precision_of(fast), inputs)
+    parts = parts_of(args.output, len(images), args.shard_size, state)
+    return extract_parts(args, plan, parts, embed, dimension)
 
 
 def extract_tars(
@@ -114,8 +113,10 @@ def extract_tars(
 ) -> dict[str, Any]:
     """Embed the images of tars, each tar into a part of its own."""
     from misc.checkpoints.checkpoint import build_model, read_checkpoint
-    from misc.features.extraction import is_folder
-    from misc.features.shards import Part, extract_parts, list_hash, part_file, plan_of
+    from misc.data.tars import state_of_tar
+    from misc.features.extraction import NamedBatch, is_folder
+    from misc.features.plans import list_hash, plan_of
+    from misc.features.shards import Part, extract_parts, part_file
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import embed_tar
 
@@ -124,14 +125,18 @@ def extract_tars(
     checkpoint = read_checkpoint(args.path)
     size = args.image_size or checkpoint.image_size
     model = build_model(checkpoint, args.path).to(device)
-    plan = plan_of(args, model, {"image_size": size, "inputs": list_hash(tars)})
     precision = "float32" if args.precision == "auto" else args.precision
-    model = accelerate(model, precision, args.compile)
+    plan = plan_of(args, model, precision, {"image_size": size, "inputs": list_hash(tars)})
+    fast = accelerate(model, precision, args.compile)
 
     def embed(url: str) -> "Iterable[NamedBatch]":
-        return embed_tar(model, url, size, args.batch_size, args.workers)
+        batches = embed_tar(fast, url, size, args.batch_size, args.workers)
+        return (NamedBatch(*batch) for batch in batches)
 
-    parts = [Part(part_file(args.output, number), url) for number, url in enumerate(tars)]
+    parts = [
+        Part(part_file(args.output, number), url, state_of_tar(url))
+        for number, url in enumerate(tars)
+    ]
     return extract_parts(args, plan, parts, embed, model.config.embedding_dim)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from misc.cli import evaluate_and_report, listed, run
+from misc.cli.arguments import prompt
 from misc.cli.options import (
     common_options,
     evaluation_options,
@@ -53,6 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--prompt",
+        type=prompt,
         default="a {name}",
         help="phrase for a category of --dataset coco (default: %(default)s)",
     )
@@ -120,8 +122,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    prompt = args.prompt if args.dataset == "coco" else None
-    images = chosen_images(paths, args.rest_val, args.all_images, prompt)[: args.limit]
+    asked = args.prompt if args.dataset == "coco" else None
+    images = chosen_images(paths, args.rest_val, args.all_images, asked)[: args.limit]
     readable = [image for image in images if image.path]
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     own = [readable[place] for place in own_share(len(readable), args.batch_size)]
@@ -137,7 +139,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     results: dict[str, Any] = {
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
         f"{args.components} components; percent of peaks inside of their region's box",
-        **summarize(hits, images, by_category=prompt is not None),
+        **summarize(hits, images, by_category=asked is not None),
     }
     return results, report(f"{args.dataset}: {results['images']} of {len(images)} images", results)
 

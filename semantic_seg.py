@@ -14,6 +14,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from misc.cli import evaluate_and_report, listed, run
+from misc.cli.arguments import prompt
 from misc.cli.options import (
     common_options,
     evaluation_options,
@@ -51,13 +52,6 @@ def get_parser() -> argparse.ArgumentParser:
         "--no-crowd", action="store_true", help="leave out the outlines around groups of things"
     )
     return parser
-
-
-def prompt(text: str) -> str:
-    """Check a prompt, for argparse."""
-    if "{name}" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r} does not say where the {{name}} goes")
-    return text
 
 
 def report(title: str, results: dict[str, Any]) -> str:

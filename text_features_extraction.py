@@ -79,23 +79,21 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
     """Embed the lines of the file, into one file or into the parts of a folder."""
     from misc.data.paths import DataPaths
     from misc.features.extraction import embed_lines, extract, is_folder
-    from misc.features.shards import extract_parts, list_hash, part_file, parts_of, plan_of
+    from misc.features.plans import list_hash, plan_of
+    from misc.features.shards import extract_parts, part_file, parts_of
     from misc.features.writing import check_output
-    from misc.inference.acceleration import accelerate_for
+    from misc.inference.acceleration import accelerate_for, precision_of
     from misc.inference.encode import encode_texts
     from misc.inference.loading import load_with_words
 
     lines = read_lines(args.data, args.encoding)
     folder = is_folder(args.output)
-    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force, lines)
-    model, word_vectors = load_with_words(
-        args.path, device, DataPaths(args.data_root), args.word_vectors
-    )
+    check_output(part_file(args.output, 0) if folder else args.output, folder or args.force)
+    paths = DataPaths(args.data_root)
+    model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     dimension = model.config.embedding_dim
-    inputs = {"first_sentence": args.first_sentence, "inputs": list_hash(lines)}
-    plan = plan_of(args, model, inputs) if folder else {}
     sample = [line for line in lines if line.strip()][:256]
-    model = accelerate_for(
+    fast = accelerate_for(
         len(lines),
         model,
         args.precision,
@@ -105,13 +103,19 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
 
     def embed(part: range) -> "Iterable[NamedBatch]":
         chosen = lines[part.start : part.stop]
-        options = args.batch_size, args.first_sentence, part.start + 1
-        return embed_lines(model, chosen, word_vectors, *options)
+        options = args.batch_size, args.first_sentence, part.start
+        return embed_lines(fast, chosen, word_vectors, *options)
 
-    if folder:
-        parts = parts_of(args.output, len(lines), args.shard_size)
-        return extract_parts(args, plan, parts, embed, dimension)
-    return extract(args, len(lines), embed(range(len(lines))), dimension)
+    if not folder:
+        return extract(args, len(lines), embed(range(len(lines))), dimension)
+    inputs = {
+        "first_sentence": args.first_sentence,
+        "inputs": list_hash(lines),
+        "word_vectors": word_vectors.fingerprint(),
+    }
+    plan = plan_of(args, model, precision_of(fast), inputs)
+    parts = parts_of(args.output, len(lines), args.shard_size, state=lambda part: "")
+    return extract_parts(args, plan, parts, embed, dimension)
 
 
 if __name__ == "__main__":

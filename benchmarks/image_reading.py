@@ -21,7 +21,8 @@ BATCH = 8
 def ours(photographs: list[Path], size: int) -> Work:
     import torch
 
-    from misc.data.transforms import evaluation_transform, load_image
+    from misc.data.decoding import load_image
+    from misc.data.transforms import evaluation_transform
 
     torch.set_num_threads(1)
     transform = evaluation_transform(size, ModelConfig().image_statistics)

@@ -2,14 +2,13 @@
 
 import dataclasses
 import re
-import warnings
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
 from demo.gallery import Gallery
-from misc.data.transforms import load_image, to_rgb
+from misc.data.decoding import load_image
 from misc.embedder import Embedder
 from misc.evaluation.localization import peaks
 from misc.features.search import nearest
@@ -68,17 +67,13 @@ def read_upload(file: Path | str) -> Image.Image:
     """
     name = Path(file).name
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE))
-                return to_rgb(image)
-    except Image.DecompressionBombError as error:
-        limit = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
-        raise ValueError(
-            f"{name} has more than {limit} megapixels. Scale it down and try again."
-        ) from error
-    except (OSError, ValueError, SyntaxError) as error:  # the last is Pillow's for a broken PNG
+        return load_image(Path(file), longest=UPLOAD_SIDE)
+    except ValueError as error:
+        if "decompression bomb" in str(error):  # Pillow's words
+            limit = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
+            raise ValueError(
+                f"{name} has more than {limit} megapixels. Scale it down and try again."
+            ) from error
         raise ValueError(f"{name} cannot be read as an image. Try a JPEG or PNG.") from error
 
 

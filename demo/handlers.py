@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from demo.explorer import Explorer, View, read_upload, shown
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 
 
 def note(text: str, problem: bool = False) -> str:

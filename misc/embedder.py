@@ -10,8 +10,9 @@ from torch import Tensor
 
 from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.config import default_data_root
+from misc.data.decoding import load_image, to_rgb
 from misc.data.paths import DataPaths, find_word_vectors
-from misc.data.transforms import evaluation_transform, load_image, to_rgb
+from misc.data.transforms import evaluation_transform
 from misc.evaluation.localization import COMPONENTS, heat_maps
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_texts

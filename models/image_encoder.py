@@ -8,21 +8,7 @@ from torch import Tensor, nn
 
 from models.backbones import build_trunk
 from models.config import ModelConfig
-from models.pooling import IMAGE_POOLINGS, GeneralizedPool
-from models.weldon import WeldonPool2d
-
-
-def image_pool(name: str, k: int) -> WeldonPool2d | GeneralizedPool:
-    """Make the pooling of activation maps, of ``k`` locations where there is a choice.
-
-    Raises:
-        ValueError: if there is none of that name.
-    """
-    if name not in IMAGE_POOLINGS:
-        raise ValueError(f"no pooling {name!r}; there are {', '.join(IMAGE_POOLINGS)}")
-    if name == "gpo":
-        return GeneralizedPool()
-    return WeldonPool2d(k, 0 if name == "max" else None)
+from models.pooling import image_pool
 
 
 class ImageEncoder(nn.Module):

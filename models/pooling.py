@@ -1,13 +1,13 @@
 """Pooling of a sequence's states, and pooling that is learned, of states or of locations."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-IMAGE_POOLINGS = ("weldon", "max", "gpo")
-TEXT_POOLINGS = ("last", "max", "gpo")
+from models.weldon import WeldonPool2d
 
 
 class LastPool(nn.Module):
@@ -98,15 +98,30 @@ def encode_places(count: int, size: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
+def image_pool(name: str, k: int) -> WeldonPool2d | GeneralizedPool:
+    """Make the pooling of activation maps, of ``k`` locations where there is a choice.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    pools: dict[str, Callable[[], WeldonPool2d | GeneralizedPool]] = {
+        "weldon": lambda: WeldonPool2d(k),
+        "max": lambda: WeldonPool2d(k, 0),
+        "gpo": GeneralizedPool,
+    }
+    if name not in pools:
+        raise ValueError(f"no pooling {name!r}; there are {', '.join(pools)}")
+    return pools[name]()
+
+
 def text_pool(name: str) -> nn.Module:
     """Make the pooling of a text's states.
 
     Raises:
         ValueError: if there is none of that name.
     """
-    pools: dict[str, type[nn.Module]] = dict(
-        zip(TEXT_POOLINGS, (LastPool, MaxPool, GeneralizedPool), strict=True)
-    )
+    pools: dict[str, type[nn.Module]]
+    pools = {"last": LastPool, "max": MaxPool, "gpo": GeneralizedPool}
     if name not in pools:
         raise ValueError(f"no pooling {name!r} of words; there are {', '.join(pools)}")
     return pools[name]()

@@ -67,7 +67,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         **checkpoint.about,
         "training": checkpoint.training,
     }
-    with replacing(path) as temporary:
+    size = sum(tensor.nbytes for tensor in checkpoint.state_dict.values())
+    with replacing(path, size) as temporary:
         torch.save(content, temporary)
 
 

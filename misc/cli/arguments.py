@@ -37,3 +37,10 @@ def share(text: str) -> float:
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not from 0 up to 1")
     return number
+
+
+def prompt(text: str) -> str:
+    """Check a prompt, for argparse."""
+    if "{name}" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r} does not say where the {{name}} goes")
+    return text

@@ -1,6 +1,7 @@
 """How every script runs, reports and ends."""
 
 import argparse
+import io
 import json
 import logging
 import math
@@ -26,6 +27,9 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
 
     Results that say that something was ``left_out`` make the exit status ``LEFT_OUT_STATUS``.
     """
+    for stream in (sys.stdout, sys.stderr):  # names that the terminal cannot show are escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     configure_logging()
     keep_freed_memory()
     args = parser.parse_args()

@@ -1,13 +1,32 @@
 """Which image files a user means."""
 
-from collections.abc import Sequence
+import collections
+import logging
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# The one table of formats: by suffix, those that Pillow decodes by itself.
+SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG",
+    ".webp": "WEBP", ".bmp": "BMP", ".dib": "BMP", ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF",
+    ".avif": "AVIF",
+}  # fmt: skip
+IMAGE_SUFFIXES = tuple(SUFFIXES)
+FORMATS = tuple(dict.fromkeys([*SUFFIXES.values(), "DIB"]))  # Pillow's name of a BMP without header
+
+logger = logging.getLogger(__name__)
 
 
 def find_images(sources: Sequence[Path], recursive: bool) -> list[Path]:
     """List the images of folders, in sorted order, of lists of paths, and single ones.
+
+    A link that leads nowhere is listed, too, so that whoever reads it names it. What is passed over
+    in a folder is logged by suffix and number.
+
+    Args:
+        sources: folders, images, and text files with the path of an image a line.
+        recursive: True looks into folders of folders, linked ones as well.
 
     Raises:
         FileNotFoundError: if a source does not exist.
@@ -16,22 +35,50 @@ def find_images(sources: Sequence[Path], recursive: bool) -> list[Path]:
     images: list[Path] = []
     for source in sources:
         if source.is_dir():
-            files = source.rglob("*") if recursive else source.iterdir()
-            found = sorted(file for file in files if _is_image(file) and file.is_file())
-        elif _is_image(source) and source.exists():
+            found = _images_of_folder(source, recursive)
+        elif is_image(source) and source.exists():
             found = [source]
         else:
             found = _listed_images(source)
         if not found:
-            suffixes = " ".join(IMAGE_SUFFIXES)
             hint = "" if recursive else "; -r looks into folders of folders"
-            raise ValueError(f"no image in {source} (of {suffixes}){hint}")
+            raise ValueError(f"no image in {source} (of {' '.join(IMAGE_SUFFIXES)}){hint}")
         images += found
     return images
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+def is_image(path: Path) -> bool:
+    """Tell by the suffix, whatever its case, whether a file should be an image."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def _images_of_folder(folder: Path, recursive: bool) -> list[Path]:
+    passed_over: collections.Counter[str] = collections.Counter()
+    found = []
+    for file in _walk(folder) if recursive else folder.iterdir():
+        if file.is_dir():
+            continue
+        if is_image(file):
+            found.append(file)
+        else:
+            passed_over[file.suffix.lower() or "without suffix"] += 1
+    if passed_over:
+        kinds = (f"{count} {suffix}" for suffix, count in passed_over.most_common())
+        logger.info("passed over in %s, as no images: %s", folder, ", ".join(kinds))
+    return sorted(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Give the files of a folder and of those in it, linked ones too, each folder once."""
+    seen: set[Path] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(folders)
+        place = Path(root).resolve()
+        if place in seen:  # a link to what was there, maybe above it
+            folders.clear()
+            continue
+        seen.add(place)
+        yield from (Path(root, name) for name in files)
 
 
 def _listed_images(file: Path) -> list[Path]:

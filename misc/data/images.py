@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from misc.data.transforms import load_image
-from misc.runtime.failures import Failure, apart
+from misc.data.decoding import load_image
+from misc.runtime.failures import Failure, apart, read_item
 from misc.runtime.loaders import loader, pixel_bytes
 
 
@@ -44,11 +44,11 @@ class ImageDataset(Dataset[ImageItem | Failure]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> ImageItem | Failure:
-        try:
+        def read() -> ImageItem:
             image = load_image(self.paths[index])
-        except ValueError as error:
-            return Failure(index, str(self.paths[index]), str(error))
-        return index, self.transform(image), image.size
+            return index, self.transform(image), image.size
+
+        return read_item(index, str(self.paths[index]), read)
 
 
 def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:

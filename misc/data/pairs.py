@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from misc.config import TrainConfig
 from misc.data.captioned_images import CaptionedImage
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 from misc.runtime.failures import Failure, apart, read_item
 from misc.runtime.loaders import loader, pixel_bytes
 from misc.runtime.seeds import mixed_seed, seed_generators

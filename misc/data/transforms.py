@@ -1,55 +1,15 @@
-"""Image files in, normalised tensors out."""
+"""Images in, normalised tensors out."""
 
 import functools
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # ModelConfig.image_statistics
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a PIL image upright (EXIF) and into RGB, transparency over white."""
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to white, not scale them
-        image = image.convert("I").point(lambda value: value / 256).convert("L")
-    return image.convert("RGB")
-
-
-def load_image(file: Path | BinaryIO, name: str = "") -> Image.Image:
-    """Read an image file as RGB, upright as its EXIF orientation says.
-
-    Args:
-        file: its path, or an open file.
-        name: of the file, for messages; default: the path.
-
-    Raises:
-        ValueError: if the file is missing, truncated or no image; the message names it.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                return to_rgb(image)
-    except (
-        OSError,  # missing, truncated or unknown to Pillow
-        ValueError,
-        SyntaxError,  # Pillow's word for a broken PNG
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        raise ValueError(f"cannot read image {name or file}: {error}") from error
 
 
 def evaluation_transform(size: int, statistics: Statistics) -> v2.Compose:

@@ -10,15 +10,16 @@ DIRECTIONS = ("i2t", "t2i")
 def _ranks(queries: Tensor, items: Tensor, query_ids: Tensor, item_ids: Tensor) -> Tensor:
     """Rank (N,), 1-based, of the best relevant item of each query; relevant: equal ids.
 
-    A rank is the number of items that score at least as high as the best relevant one, so
-    ties count against the query and a collapsed model is not rewarded.
+    A rank is 1 + the number of irrelevant items that score at least as high as the best relevant
+    one, so ties with them count against the query and a collapsed model is not rewarded, while
+    equal captions of the same image are not held against each other.
     """
     ranks = []
     for chunk, ids in zip(queries.split(CHUNK), query_ids.split(CHUNK), strict=True):
         scores = chunk @ items.T  # (chunk, M)
         relevant = ids[:, None] == item_ids[None, :]
         best = scores.masked_fill(~relevant, float("-inf")).amax(dim=1, keepdim=True)
-        ranks.append((scores >= best).sum(dim=1))
+        ranks.append(1 + ((scores >= best) & ~relevant).sum(dim=1))
     return torch.cat(ranks)
 
 

@@ -1,28 +1,37 @@
 """What the two scripts that extract features have in common."""
 
 import argparse
+import dataclasses
+import functools
 import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
 from misc.features.writing import EmbeddingsWriter, writing
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, read_item
 from misc.runtime.files import replacing
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
 
-# Names, their embeddings (B, D), and what could not be embedded.
-NamedBatch = tuple[list[str], Tensor, list[Failure]]
+
+class NamedBatch(NamedTuple):
+    """Embeddings of some items, and what could not be embedded."""
+
+    places: list[int]  # of the items in all that is asked for
+    names: list[str]
+    embeddings: Tensor  # (B, D)
+    failures: list[Failure]
 
 
 def is_folder(output: Path) -> bool:
@@ -88,13 +97,13 @@ def extract(
 
 def append(writer: EmbeddingsWriter, batch: NamedBatch) -> list[Failure]:
     """Append a batch's finite embeddings, and return its failures, others among them."""
-    names, embeddings, failures = batch
+    places, names, embeddings, failures = batch
     finite = embeddings.isfinite().all(dim=1).tolist()
     kept = [row for row, row_is_finite in enumerate(finite) if row_is_finite]
     writer.append([names[row] for row in kept], embeddings[kept])
     return failures + [
-        Failure(row, name, f"the embedding of {name} is not finite")
-        for row, (name, row_is_finite) in enumerate(zip(names, finite, strict=True))
+        Failure(place, name, f"the embedding of {name} is not finite")
+        for place, name, row_is_finite in zip(places, names, finite, strict=True)
         if not row_is_finite
     ]
 
@@ -115,11 +124,16 @@ def write_errors(output: Path, failures: Sequence[Failure]) -> None:
 
 
 def named(
-    names: Sequence[str], batches: Iterable[tuple[list[int], Tensor, list[Failure]]]
+    names: Sequence[str], batches: Iterable[tuple[list[int], Tensor, list[Failure]]], first: int = 0
 ) -> Iterator[NamedBatch]:
-    """Replace the places of batches by names."""
+    """Name the items of batches, and count their places from the ``first`` of them."""
     for places, embeddings, failures in batches:
-        yield [names[place] for place in places], embeddings, failures
+        yield NamedBatch(
+            [first + place for place in places],
+            [names[place] for place in places],
+            embeddings,
+            [dataclasses.replace(one, index=first + one.index) for one in failures],
+        )
 
 
 @torch.inference_mode()
@@ -129,11 +143,11 @@ def embed_lines(
     word_vectors: WordVectors,
     batch_size: int,
     first_sentence: bool = False,
-    first_line: int = 1,
+    first: int = 0,
 ) -> Iterator[NamedBatch]:
     """Embed texts batch by batch; one without a word becomes a failure.
 
-    ``first_line`` is the number of the first one in its file, for messages.
+    ``first`` is the place of the first one in its file.
 
     The share of unknown words is logged in the end.
     """
@@ -141,24 +155,25 @@ def embed_lines(
     words, unknown = 0, 0
     with tqdm(total=len(lines), unit="text", desc="texts", disable=None) as bar:
         for start in range(0, len(lines), batch_size):
-            rows, failures = {}, []
+            rows: dict[int, np.ndarray] = {}
+            failures = []
             for index, line in enumerate(lines[start : start + batch_size], start):
-                try:
-                    rows[index] = word_vectors.rows(line, first_sentence)
-                except ValueError as error:
-                    failures.append(Failure(index, line, f"line {index + first_line}: {error}"))
+                look_up = functools.partial(word_vectors.rows, line, first_sentence)
+                item = read_item(first + index, f"line {first + index + 1}", look_up)
+                if isinstance(item, Failure):
+                    failures.append(dataclasses.replace(item, name=line))
+                else:
+                    rows[index] = item
             words += sum(map(len, rows.values()))
             unknown += sum(int((text == word_vectors.unknown).sum()) for text in rows.values())
             bar.update(len(rows) + len(failures))
             if not rows:
-                yield [], torch.empty(0, model.config.embedding_dim), failures
+                yield NamedBatch([], [], torch.empty(0, model.config.embedding_dim), failures)
                 continue
             vectors, lengths = word_vectors.batch(list(rows.values()))
-            yield (
-                [lines[row] for row in rows],
-                model.encode_text(vectors.to(device), lengths).cpu(),
-                failures,
-            )
+            encoded = model.encode_text(vectors.to(device), lengths).cpu()
+            places, names = [first + row for row in rows], [lines[row] for row in rows]
+            yield NamedBatch(places, names, encoded, failures)
     logger.info(
         "%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / (words or 1)
     )

@@ -1,16 +1,21 @@
 """Files of embeddings: names and rows, read without running anything in them."""
 
+import itertools
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 import pyarrow.parquet
 import torch
 from torch import Tensor
 
 from misc.features.writing import MANIFEST, names_file
+
+BLOCK = 8192  # rows that are looked at at once
 
 
 def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
@@ -18,7 +23,8 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
 
     Raises:
         FileNotFoundError: if it, or the names beside a ``.npy``, are missing.
-        ValueError: if it is no file of embeddings; ``.pkl`` is not read, as it could run code.
+        ValueError: if it is no file of embeddings, or a number is not finite; ``.pkl`` is not
+            read, as it could run code.
     """
     path = Path(path)
     if path.is_dir():
@@ -32,7 +38,17 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
         raise ValueError(f"{path} is no file of embeddings: {error}") from error
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
-    return list(names), torch.from_numpy(np.require(rows, np.float32, "W"))
+    embeddings = torch.from_numpy(np.require(rows, np.float32, "W"))
+    _check_finite(path, names, embeddings)
+    return list(names), embeddings
+
+
+def _check_finite(path: Path, names: Sequence[str], embeddings: Tensor) -> None:
+    for start, block in enumerate(embeddings.split(BLOCK)):
+        bad = (~block.isfinite().all(dim=1)).nonzero().flatten().tolist()
+        if bad:
+            row = start * BLOCK + bad[0]
+            raise ValueError(f"{path}: row {row}, {names[row]!r}, has numbers that are not finite")
 
 
 def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
@@ -61,7 +77,12 @@ names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.t
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
     with np.load(path, allow_pickle=False) as arrays:
-        return arrays["names"].tolist(), arrays["embeddings"]
+        if "names_utf8" not in arrays:
+            return arrays["names"].tolist(), arrays["embeddings"]
+        text, ends = arrays["names_utf8"].tobytes(), arrays["names_ends"].tolist()  # long ones
+        pieces = (text[start:end] for start, end in itertools.pairwise([0, *ends]))
+        names = [piece.decode("utf-8", errors="surrogatepass") for piece in pieces]
+        return names, arrays["embeddings"]
 
 
 def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
@@ -72,9 +93,14 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     table = pyarrow.parquet.read_table(path)
-    column = table["embedding"].combine_chunks()
-    rows = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
-    return table["name"].to_pylist(), rows
+    column = table["embedding"].combine_chunks()  # lists, of a fixed size or not
+    lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
+    if len(lengths) > 1 or None in lengths:
+        raise ValueError(f"its embeddings are not all of one length, but of {lengths}")
+    if pyarrow.types.is_fixed_size_list(column.type):
+        lengths = {column.type.list_size}  # known without a row, too
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    return table["name"].to_pylist(), numbers.reshape(len(table), max(lengths, default=0))
 
 
 READERS = {".npz": _read_npz, ".npy": _read_npy, ".parquet": _read_parquet}

@@ -42,9 +42,10 @@ def index_kind(count: int) -> str:
 
 
 def fingerprint(names: Sequence[str], embeddings: Tensor) -> str:
-    """Hash all names and a hundred of the rows (N, D): a new extraction has another."""
+    """Hash all names and rows (N, D)."""
     digest = hashlib.sha256(json.dumps(list(names)).encode())
-    digest.update(embeddings[:: max(len(names) // 100, 1)].float().numpy().tobytes())
+    for block in embeddings.split(BLOCK):
+        digest.update(block.float().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -123,11 +124,17 @@ class SearchIndex:
     def search(self, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
         """Find near rows, as ``search.nearest`` does, but maybe not quite the nearest.
 
+        A query for which the lists that are searched have too few rows looks into all of them.
+
         Returns:
-            Scores (Q, top) and rows (Q, top) on the CPU; the row is -1 where the lists that were
-            searched had fewer.
+            Scores (Q, top) and rows (Q, top) on the CPU.
         """
-        return _search(self.faiss_index, queries, min(top, len(self.names)))
+        top = min(top, len(self.names))
+        scores, rows = _search(self.faiss_index, queries, top)
+        few = (rows < 0).any(dim=1)
+        if few.any():
+            scores[few], rows[few] = _search_all_lists(self.faiss_index, queries[few], top)
+        return scores, rows
 
 
 def _description_file(path: Path) -> Path:
@@ -137,6 +144,14 @@ def _description_file(path: Path) -> Path:
 def _search(index: faiss.Index, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:
     scores, rows = index.search(queries.cpu().float().numpy(), top)
     return torch.from_numpy(scores), torch.from_numpy(rows)
+
+
+def _search_all_lists(index: Any, queries: Tensor, top: int) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    usual, index.nprobe = index.nprobe, index.nlist
+    try:
+        return _search(index, queries, top)
+    finally:
+        index.nprobe = usual
 
 
 def _measure_recall(index: faiss.Index, embeddings: Tensor, held: Tensor) -> float:

@@ -10,26 +10,28 @@ import datetime
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow
 import pyarrow.parquet
-import torch
 
 from misc.cli import write_json
 from misc.features.extraction import NamedBatch, append, errors_file, write_errors
 from misc.features.writing import MANIFEST, writing
 from misc.runtime.distributed import gather_lists, gather_objects, is_main, rank, world_size
 from misc.runtime.files import replacing
-from models.joint_embedding import JointEmbedding
-
-PLAN = "plan.json"
-PATIENCE = datetime.timedelta(days=30)  # of a process whose parts are done, with the others
-Source = TypeVar("Source")
 
 logger = logging.getLogger(__name__)
+
+PLAN = "plan.json"
+OURS = re.compile(
+    r"part-\d{5,}\.parquet(\.errors\.jsonl)?|plan\.json|manifest\.json"
+)  # in a folder
+PATIENCE = datetime.timedelta(days=30)  # of a process whose parts are done, with the others
+Source = TypeVar("Source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,49 +40,28 @@ class Part(Generic[Source]):
 
     file: Path
     source: Source
+    state: str  # of the inputs, which changes when they do; kept in the file
     items: int | None = None  # how many it will have been asked for; None if nobody knows yet
 
 
-def parts_of(folder: Path, count: int, shard_size: int) -> list[Part[range]]:
-    """Divide items into parts; the source of each is the range of its items."""
+def parts_of(
+    folder: Path, count: int, shard_size: int, state: Callable[[range], str]
+) -> list[Part[range]]:
+    """Divide items into parts; the source of each is the range of its items.
+
+    Args:
+        folder: of the parts.
+        count: how many items there are.
+        shard_size: items of a part.
+        state: describes some of the inputs by what changes when they do.
+    """
     ranges = [range(start, min(start + shard_size, count)) for start in range(0, count, shard_size)]
-    return [Part(part_file(folder, number), r, len(r)) for number, r in enumerate(ranges)]
+    return [Part(part_file(folder, n), r, state(r), len(r)) for n, r in enumerate(ranges)]
 
 
 def part_file(folder: Path, number: int) -> Path:
     """Name a part by its number."""
     return folder / f"part-{number:05}.parquet"
-
-
-def fingerprint(model: torch.nn.Module) -> str:
-    """Hash the weights of a model."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def list_hash(names: Sequence[str]) -> str:
-    """Hash the names of all inputs, in their order."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode(errors="surrogateescape") + b"\0")
-    return digest.hexdigest()
-
-
-def plan_of(
-    args: argparse.Namespace, model: JointEmbedding, inputs: dict[str, Any]
-) -> dict[str, Any]:
-    """Collect what decides about the rows of a folder, and about which part each is in."""
-    return {
-        "model": fingerprint(model),
-        "dimension": model.config.embedding_dim,
-        "dtype": args.dtype,
-        "precision": args.precision,
-        "shard_size": args.shard_size,
-        **inputs,
-    }
 
 
 def extract_parts(
@@ -160,11 +141,10 @@ def _enter(folder: Path, plan: dict[str, Any], force: bool) -> dict[str, str]:
     """Settle on the plan, clear up after killed processes, and return known checksums."""
     if is_main():
         folder.mkdir(parents=True, exist_ok=True)
-        leftovers = [*folder.glob(".*.tmp")]
-        if force:
-            leftovers += [*folder.glob("part-*"), folder / PLAN, folder / MANIFEST]
-        for file in leftovers:
-            file.unlink(missing_ok=True)
+        if force and (folder / PLAN).exists():
+            for file in folder.iterdir():
+                if OURS.fullmatch(file.name):
+                    file.unlink()
         if not (folder / PLAN).exists():
             _write_json(folder / PLAN, plan)
     gather_objects(None)  # the others wait
@@ -193,14 +173,18 @@ def _write(
                 raise ValueError(failed[0].reason)
             failures += failed
         write_errors(part.file, failures)  # before the part is there: a whole part has its list
+        writer.about["state"] = part.state
 
 
 def _entry(part: Part[Any]) -> dict[str, Any] | None:
     """Describe a part for the manifest; ``None`` if it is not there or not whole."""
     errors = errors_file(part.file)
     try:
-        rows = pyarrow.parquet.read_metadata(part.file).num_rows
+        metadata = pyarrow.parquet.read_metadata(part.file)
     except (OSError, pyarrow.ArrowInvalid):
+        return None
+    rows, state = metadata.num_rows, (metadata.metadata or {}).get(b"state", b"").decode()
+    if part.state not in ("", state):
         return None
     left_out = len(errors.read_text(encoding="utf-8").splitlines()) if errors.exists() else 0
     if part.items not in (None, rows + left_out):
@@ -226,7 +210,7 @@ def verify(folder: Path) -> dict[str, Any]:
         path = folder / entry["file"]
         if not path.exists():
             bad.append(f"{entry['file']} is missing")
-        elif _entry(Part(path, None)) != entry:
+        elif _entry(Part(path, None, "")) != entry:
             bad.append(f"{entry['file']} is not what was written")
     if bad:
         raise ValueError(f"{folder}: {'; '.join(bad)}; the same extraction again makes them anew")

@@ -6,6 +6,7 @@ and an array, as the code of 2018 wrote it; the only one whose writing takes mem
 """
 
 import contextlib
+import logging
 import pickle
 import re
 import shutil
@@ -25,16 +26,26 @@ from misc.runtime.files import replacing
 DTYPES = ("float32", "float16")
 MANIFEST = "manifest.json"  # of a folder of parts
 CHUNK = 1024  # rows or names in memory at once
+UNFIT = {".npy": "[\r\n]", ".parquet": "[\ud800-\udfff]"}  # in names: lines, and what is not UTF-8
+WIDE = 16e6  # bytes of names as numpy's own text, which gives each the width of the longest
+
+logger = logging.getLogger(__name__)
 
 
 class EmbeddingsWriter:
-    """Takes names and their embeddings, keeping the rows in a file; see ``writing``."""
+    """Takes names and their embeddings, keeping the rows in a file; see ``writing``.
 
-    def __init__(self, rows: IO[bytes], dimension: int, dtype: str) -> None:
+    What a format cannot hold in a name is escaped, as Python would show it.
+    """
+
+    def __init__(self, rows: IO[bytes], dimension: int, dtype: str, suffix: str = "") -> None:
         self.rows = rows
+        self.unfit = re.compile(UNFIT.get(suffix, "(?!)"))
+        self.escaped = 0  # names
         self.dimension = dimension
         self.dtype = np.dtype(dtype).newbyteorder("<")
         self.names: list[str] = []
+        self.about: dict[str, str] = {}  # what Parquet keeps of itself
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,7 +64,9 @@ class EmbeddingsWriter:
                 f"each name needs one row of {self.dimension}"
             )
         self.rows.write(embeddings.cpu().numpy().astype(self.dtype).tobytes())
-        self.names += names
+        held = [self.unfit.sub(_escape, name) for name in names]
+        self.escaped += sum(one != other for one, other in zip(held, names, strict=True))
+        self.names += held
 
     def chunks(self) -> Iterator[np.ndarray]:
         """Read the rows again, in arrays (at most CHUNK, D)."""
@@ -83,18 +96,24 @@ def writing(
         replacing(path) as temporary,
         tempfile.TemporaryFile(dir=path.parent) as rows,  # gone even if the process is killed
     ):
-        writer = EmbeddingsWriter(rows, dimension, dtype)
+        writer = EmbeddingsWriter(rows, dimension, dtype, path.suffix)
         yield writer
+        if writer.escaped:
+            logger.warning("%s: %d names are escaped, as it cannot hold them", path, writer.escaped)
         FORMATS[path.suffix](writer, temporary)
         if path.suffix == ".npy":
             _write_names(writer.names, names_file(path))
 
 
-def check_output(path: Path, force: bool, names: Sequence[str] = ()) -> None:
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape", errors="backslashreplace").decode("ascii")
+
+
+def check_output(path: Path, force: bool) -> None:
     """Refuse, before any work, a file that could not be written after it.
 
     Raises:
-        ValueError: if the suffix is not one of ``FORMATS``, or cannot hold one of the names.
+        ValueError: if the suffix is not one of ``FORMATS``.
         FileExistsError: if the file exists and ``force`` is False.
     """
     if path.suffix not in FORMATS:
@@ -104,10 +123,6 @@ def check_output(path: Path, force: bool, names: Sequence[str] = ()) -> None:
     for written in (path, names_file(path)) if path.suffix == ".npy" else (path,):
         if written.exists() and not force:
             raise FileExistsError(f"{written} exists; --force overwrites it")
-    unfit = {".npy": "[\r\n]", ".parquet": "[\ud800-\udfff]"}.get(path.suffix)  # not UTF-8
-    for name in names:
-        if unfit and re.search(unfit, name):
-            raise ValueError(f"{path.suffix} files cannot hold the name {name!r}; use .npz")
 
 
 def names_file(path: Path) -> Path:
@@ -141,19 +156,36 @@ def _write_npy(writer: EmbeddingsWriter, path: Path) -> None:
 
 def _write_npz(writer: EmbeddingsWriter, path: Path) -> None:
     text = np.dtype(f"<U{max(map(len, writer.names), default=1) or 1}")
+    padded, needed = len(writer.names) * text.itemsize, 4 * sum(map(len, writer.names))
     with zipfile.ZipFile(path, "w") as archive:
-        with archive.open("names.npy", "w", force_zip64=True) as file:
-            _write_header(file, (len(writer.names),), text)
-            for start in range(0, len(writer.names), CHUNK):
-                file.write(np.array(writer.names[start : start + CHUNK], text).tobytes())
+        if padded > WIDE and padded > 4 * needed:
+            _write_long_names(writer.names, archive)
+        else:
+            with archive.open("names.npy", "w", force_zip64=True) as file:
+                _write_header(file, (len(writer.names),), text)
+                for start in range(0, len(writer.names), CHUNK):
+                    file.write(np.array(writer.names[start : start + CHUNK], text).tobytes())
         with archive.open("embeddings.npy", "w", force_zip64=True) as file:
             _write_array(writer, file)
+
+
+def _write_long_names(names: Sequence[str], archive: zipfile.ZipFile) -> None:
+    """Write names behind each other, ``names_utf8``, and where each ends, ``names_ends``."""
+    encoded = [name.encode("utf-8", errors="surrogatepass") for name in names]
+    arrays: dict[str, np.ndarray] = {
+        "names_utf8": np.frombuffer(b"".join(encoded), np.uint8),
+        "names_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
+    }
+    for name, array in arrays.items():
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _write_parquet(writer: EmbeddingsWriter, path: Path) -> None:
     number = pyarrow.from_numpy_dtype(writer.dtype)
     vector = pyarrow.list_(number, writer.dimension)
-    schema = pyarrow.schema([("name", pyarrow.string()), ("embedding", vector)])
+    columns = [("name", pyarrow.string()), ("embedding", vector)]
+    schema = pyarrow.schema(columns, metadata=writer.about)
     with pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=False) as file:
         start = 0
         for rows in writer.chunks():
@@ -201,6 +233,6 @@ def save_embeddings(
         FileExistsError: if the file exists and ``force`` is False.
     """
     path = Path(path)
-    check_output(path, force, names)
+    check_output(path, force)
     with writing(path, embeddings.shape[1], dtype, force) as writer:
         writer.append(names, embeddings)

@@ -53,6 +53,11 @@ def accelerate(
     return fast
 
 
+def precision_of(model: JointEmbedding) -> str:
+    """Say which precision an accelerated model computes in, as ``accelerate`` takes it."""
+    return str(model.image_encoder.convolution.weight.dtype).removeprefix("torch.")
+
+
 def fold_batch_norms(module: nn.Module) -> None:
     """Make each batch norm part of the convolution that is registered right before it."""
     previous = ""

@@ -76,11 +76,12 @@ def embed_image_files(
 @torch.inference_mode()
 def embed_tar(
     model: JointEmbedding, url: str, image_size: int, batch_size: int, workers: int = 0
-) -> Iterator[tuple[list[str], Tensor, list[Failure]]]:
+) -> Iterator[tuple[list[int], list[str], Tensor, list[Failure]]]:
     """Embed the images of a WebDataset tar batch by batch.
 
     Yields:
-        Names, embeddings (B, D) on the CPU, and the images that could not be read.
+        Places in the tar, names, embeddings (B, D) on the CPU, and the images that could not be
+        read.
 
     Raises:
         ValueError: if the tar cannot be read to its end; the message names it.
@@ -93,7 +94,7 @@ def embed_tar(
             embeddings = torch.empty(0, model.config.embedding_dim)
             if batch.names:
                 embeddings = model.encode_image(batch.images.to(device)).cpu()
-            yield batch.names, embeddings, batch.failures
+            yield batch.places, batch.names, embeddings, batch.failures
 
 
 def embed_sample(

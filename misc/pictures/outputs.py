@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 from misc.evaluation.localization import mask_boxes, masks, peaks
 from misc.pictures.panels import localization_panel
 from misc.pictures.png import save_png

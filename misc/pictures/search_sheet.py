@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 from misc.evaluation.localization import kernel_heat_maps
 from misc.features.search import Answer
 from misc.inference.batches import MappedBatch, map_image_files

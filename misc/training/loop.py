@@ -22,10 +22,11 @@ from misc.training.feature_cache import CACHES, cached_features
 from misc.training.losses import (
     CollapseMonitor,
     HardNegativeLoss,
+    loss_of_epoch,
 )
 from misc.training.runs import Run
 from misc.training.schedules import learning_rate
-from misc.training.steps import loss_of_epoch, set_trainable, train_step
+from misc.training.steps import set_trainable, train_step
 from misc.training.validation import finish_epoch, validate
 
 logger = logging.getLogger(__name__)

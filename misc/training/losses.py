@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from misc.config import TrainConfig
 from misc.runtime.distributed import first_row, gather_rows, gather_with_gradient
 
 logger = logging.getLogger(__name__)
@@ -148,3 +149,12 @@ class CollapseMonitor:
             collapsed,
             self.steps,
         )
+
+
+def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss:
+    """Return the loss that an epoch is trained on."""
+    if epoch >= config.warmup_epochs:
+        return HardNegativeLoss(config.margin, config.num_negatives)
+    if config.warmup_loss == "all":
+        return ContrastiveLoss(config.margin)
+    return SoftmaxLoss(config.softmax_scale, joint=config.captions_per_image > 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from misc.data.captioned_images import CaptionedImage
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 from misc.evaluation.localization import COMPONENTS, kernel_heat_maps
 from misc.inference.batches import map_image_files
 from misc.inference.encode import encode_texts

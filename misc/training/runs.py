@@ -201,9 +201,7 @@ def start_or_resume(
 
 
 def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig) -> None:
-    """Write the settings down, and remove what a killed process was writing."""
-    for half_written in folder.glob(".*.tmp"):
-        half_written.unlink()
+    """Write the settings down."""
     settings = {"model": dataclasses.asdict(model_config), "training": dataclasses.asdict(config)}
     _write_json(folder / "config.json", settings)
 

@@ -11,12 +11,6 @@ from misc.runtime.distributed import (
     gather_numbers,
 )
 from misc.training.gradients import add_gradients
-from misc.training.losses import (
-    ContrastiveLoss,
-    HardNegativeLoss,
-    PairLoss,
-    SoftmaxLoss,
-)
 from misc.training.runs import Run
 from models.backbones import trunk_stages
 from models.joint_embedding import JointEmbedding
@@ -77,12 +71,3 @@ def train_step(
     if run.average is not None:
         run.average.update_parameters(run.model)
     return loss, int(pairs)
-
-
-def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss:
-    """Return the loss that an epoch is trained on."""
-    if epoch >= config.warmup_epochs:
-        return HardNegativeLoss(config.margin, config.num_negatives)
-    if config.warmup_loss == "all":
-        return ContrastiveLoss(config.margin)
-    return SoftmaxLoss(config.softmax_scale, joint=config.captions_per_image > 1)

@@ -106,7 +106,8 @@ def test_the_example_in_the_documents_computes_what_the_model_does(
     names = {}
     exec(example, names)
 
-    from misc.data.transforms import evaluation_transform, load_image
+    from misc.data.decoding import load_image
+    from misc.data.transforms import evaluation_transform
 
     word_vectors = WordVectors.load(toy_root / "toy" / "word_vectors")
     with torch.inference_mode():

@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.data.transforms import evaluation_transform, load_image
+from misc.data.decoding import load_image
+from misc.data.transforms import evaluation_transform
 from misc.data.transforms import training_transform as train
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

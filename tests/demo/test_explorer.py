@@ -5,7 +5,7 @@ from PIL import Image
 
 from demo.explorer import SHOWN_SIDE, Explorer, parse_phrases, read_upload, shown
 from demo.gallery import Gallery
-from misc.data.transforms import load_image
+from misc.data.decoding import load_image
 
 
 def test_phrases_are_what_is_between_commas_and_line_ends():

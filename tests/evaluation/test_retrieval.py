@@ -14,7 +14,7 @@ def naive_ranks(queries, items, relevant):
     for query, ids in zip(queries, relevant, strict=True):
         scores = [float(query @ item) for item in items]
         best = max(scores[i] for i in ids)
-        ranks.append(sum(score >= best for score in scores))
+        ranks.append(1 + sum(score >= best for i, score in enumerate(scores) if i not in ids))
     return ranks
 
 
@@ -88,6 +88,15 @@ def test_ranks_by_hand():
     assert metrics["i2t/R@1"] == 100
     assert metrics["t2i/R@1"] == pytest.approx(200 / 3)
     assert metrics["t2i/mean_rank"] == pytest.approx(4 / 3)
+
+
+def test_equal_captions_of_one_image_are_not_held_against_each_other():
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    captions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    both = torch.tensor([0, 0, 0, 1])
+    assert retrieval_metrics(images, captions, both)["i2t/mean_rank"] == 1
+    other = torch.tensor([0, 0, 1, 1])  # one of the three is of the other image
+    assert retrieval_metrics(images, captions, other)["i2t/mean_rank"] == pytest.approx((2 + 1) / 2)
 
 
 def test_an_image_without_captions_is_a_distractor_but_no_query():

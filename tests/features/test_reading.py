@@ -1,4 +1,7 @@
+import pyarrow
+import pyarrow.parquet
 import pytest
+import torch
 
 from misc.features.reading import load_embeddings
 from misc.features.writing import save_embeddings
@@ -27,3 +30,26 @@ def test_names_that_do_not_fit_the_rows_are_counted(tmp_path):
     (tmp_path / "a.names.txt").write_text("x\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"has 1 names, but embeddings of shape \(2, 4\)"):
         load_embeddings(tmp_path / "a.npy")
+
+
+def test_ordinary_lists_of_parquet_are_read_if_they_are_all_of_one_length(tmp_path):
+    rows = unit_rows(3, 4)
+    table = pyarrow.table({"name": ["a", "b", "c"], "embedding": rows.tolist()})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    names, read = load_embeddings(tmp_path / "a.parquet")
+    assert names == ["a", "b", "c"]
+    torch.testing.assert_close(read, rows)
+    for odd in ([[1.0], [1.0, 2.0]], [[1.0], None]):
+        table = pyarrow.table({"name": ["a", "b"], "embedding": odd})
+        pyarrow.parquet.write_table(table, tmp_path / "b.parquet")
+        with pytest.raises(ValueError, match="b.parquet is no file of embeddings: .*of one length"):
+            load_embeddings(tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize("suffix", READ_AGAIN)
+def test_numbers_that_are_not_finite_are_refused_with_their_row(tmp_path, suffix):
+    rows = unit_rows(3, 4)
+    rows[1, 2] = float("nan")
+    save_embeddings(tmp_path / f"a{suffix}", ["a", "b", "c"], rows)
+    with pytest.raises(ValueError, match="row 1, 'b', has numbers that are not finite"):
+        load_embeddings(tmp_path / f"a{suffix}")

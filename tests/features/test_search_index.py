@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from misc.features import search_index
 from misc.features.search import nearest
-from misc.features.search_index import SearchIndex, fingerprint, index_kind, open_index
+from misc.features.search_index import FEW, SearchIndex, fingerprint, index_kind, open_index
 from misc.features.writing import save_embeddings
 from tests.features.rows import DIMENSION, unit_rows
 
@@ -143,3 +143,19 @@ def test_an_index_that_is_missing_broken_or_half_written_says_so(tmp_path):
     path.write_bytes(b"no index")
     with pytest.raises(ValueError, match="no index that was written whole"):
         SearchIndex.load(path)
+
+
+def test_equal_rows_are_all_found_though_they_share_few_lists():
+    rows = unit_rows(1).expand(FEW + 50, -1).contiguous()
+    index = SearchIndex.build([str(number) for number in range(len(rows))], rows)
+    scores, found = index.search(-rows[:1], 10)
+    assert index.kind != "Flat" and (found >= 0).all()
+    assert scores[0].tolist() == pytest.approx([-1.0] * 10, abs=1e-2)
+    assert index.faiss_index.nprobe <= index.faiss_index.nlist
+
+
+def test_any_row_that_changed_makes_an_index_stale():
+    rows = unit_rows(1000)
+    before = fingerprint(["a"] * 1000, rows)
+    rows[501] = rows[500]
+    assert fingerprint(["a"] * 1000, rows) != before

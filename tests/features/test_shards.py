@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -14,7 +16,7 @@ from tests.features.extraction import assert_same, extract, save_model
 
 
 def test_parts_hold_every_item_once():
-    parts = parts_of(Path("out"), 46, 12)
+    parts = parts_of(Path("out"), 46, 12, str)
     assert [part.file.name for part in parts] == [
         f"part-0000{number}.parquet" for number in range(4)
     ]
@@ -133,3 +135,47 @@ def test_what_is_missing_or_cannot_be_shared_is_said(model, photos, tmp_path, mo
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="cannot write one file; name a folder"):
         extract(model, photos, tmp_path / "one.npz")
+
+
+def test_a_photograph_that_has_changed_is_embedded_again_and_no_other(model, photos, tmp_path):
+    folder, output = tmp_path / "photos", tmp_path / "features"
+    shutil.copytree(photos, folder)
+    extract(model, folder, output, "--shard-size", 12)
+    before = {part.name: part.stat().st_mtime_ns for part in output.glob("part-*.parquet")}
+    changed = sorted(folder.iterdir())[13]
+    shutil.copy(sorted(folder.iterdir())[0], changed)
+    os.utime(changed, ns=(1, 1))
+    extract(model, folder, output, "--shard-size", 12)
+    after = {part.name: part.stat().st_mtime_ns for part in output.glob("part-*.parquet")}
+    assert [name for name in before if before[name] != after[name]] == ["part-00001.parquet"]
+    verify(output)
+
+
+def test_force_removes_our_own_files_only(model, photos, tmp_path):
+    output = tmp_path / "features"
+    extract(model, photos, output)
+    (output / "part-of-the-garden.jpg").touch()
+    (output / "part-00000.parquet.backup").touch()
+    extract(model, photos, output, "--force")
+    assert (output / "part-of-the-garden.jpg").exists()
+    assert (output / "part-00000.parquet.backup").exists()
+
+
+def test_failures_are_numbered_by_their_place_in_all_that_was_asked_for(model, photos, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    for number in (3, 30):
+        sorted(folder.iterdir())[number].write_bytes(b"no image")
+    broken = [
+        place for place, file in enumerate(sorted(folder.iterdir())) if file.stat().st_size < 9
+    ]
+    extract(model, folder, tmp_path / "features", "--shard-size", 12)
+    lines = [
+        json.loads(line)
+        for file in sorted((tmp_path / "features").glob("*.errors.jsonl"))
+        for line in file.read_text().splitlines()
+    ]
+    assert {3, 30} <= {line["index"] for line in lines}
+    assert len(lines) >= len(broken)
+    for line in lines:
+        assert str(sorted(folder.iterdir())[line["index"]]) == line["name"]

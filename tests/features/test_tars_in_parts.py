@@ -72,3 +72,48 @@ def test_tars_that_cannot_be_read_are_named(model, photos, tmp_path):
         extract(model, cut, tmp_path / "one.npz")
     with pytest.raises(ValueError, match="cannot be mixed"):
         find_tars([str(cut), "photos"])
+
+
+def add(tar, name, data=b"", link=""):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    if link:
+        entry.type, entry.linkname = tarfile.SYMTYPE, link
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def test_every_image_of_a_sample_is_embedded_or_named(model, photos, tmp_path):
+    png = (photos / "00.png").read_bytes()
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        add(tar, "photo.jpg", png)
+        add(tar, "photo.final.jpg", png)
+        add(tar, "photo.json", b"{}")
+        add(tar, "other.jpg", link="photo.jpg")
+        add(tar, "text.txt", b"no image")
+        add(tar, "README", b"no image")
+        add(tar, "__index__", b"of a tool")
+        add(tar, "caf\udce9.png", png)
+    results = extract(model, tmp_path / "0.tar", tmp_path / "features")
+    assert (results["rows"], results["left_out"]) == (3, 3)
+    lines = (tmp_path / "features" / "part-00000.parquet.errors.jsonl").read_text().splitlines()
+    failures = [json.loads(line) for line in lines]
+    assert {failure["name"] for failure in failures} == {
+        "0.tar/other",
+        "0.tar/text",
+        "0.tar/README",
+    }
+    assert sorted(failure["index"] for failure in failures) == [2, 3, 4]
+    assert "it is no file but a link" in failures[0]["reason"]
+    names, _ = load_embeddings(tmp_path / "features")
+    assert names[:2] == ["0.tar/photo", "0.tar/photo.final.jpg"]
+
+
+def test_braces_in_a_name_that_exists_are_no_pattern_and_queries_are_no_suffix(tmp_path):
+    (tmp_path / "My {photos").mkdir()
+    assert find_tars([str(tmp_path / "My {photos")]) == []
+    (tmp_path / "{1,2}.tar").touch()
+    assert find_tars([str(tmp_path / "{1,2}.tar")]) == [str(tmp_path / "{1,2}.tar")]
+    assert find_tars(["a{1,2}.tar"]) == ["a1.tar", "a2.tar"]
+    assert find_tars(["a {photos/"]) == []
+    url = "https://bucket/000.tar?X-Amz-Signature=a.b"
+    assert find_tars([url]) == [url]

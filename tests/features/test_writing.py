@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from misc.features.reading import load_embeddings
-from misc.features.writing import FORMATS, check_output, save_embeddings, writing
+from misc.features.writing import FORMATS, save_embeddings, writing
 from tests.features.rows import READ_AGAIN, unit_rows
 
 
@@ -110,11 +110,22 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("suffix", "name"), [(".npy", "a\nb"), (".npy", "a\rb"), (".parquet", "caf\udce9.jpg")]
 )
-def test_a_name_that_the_format_cannot_hold_is_refused_at_once(tmp_path, suffix, name):
-    with pytest.raises(ValueError, match=r"files cannot hold the name .*; use \.npz"):
-        check_output(tmp_path / f"a{suffix}", force=False, names=["fine", name])
+def test_a_name_that_the_format_cannot_hold_is_escaped_and_told(tmp_path, suffix, name, caplog):
+    save_embeddings(tmp_path / f"a{suffix}", ["fine", name], unit_rows(2, 4))
+    shown = name.encode("unicode_escape").decode()
+    assert load_embeddings(tmp_path / f"a{suffix}")[0] == ["fine", shown]
+    assert f"a{suffix}: 1 names are escaped" in caplog.text
     save_embeddings(tmp_path / "a.npz", [name], unit_rows(1, 4))
     assert load_embeddings(tmp_path / "a.npz")[0] == [name]
+
+
+def test_one_long_name_does_not_make_all_of_them_wide(tmp_path):
+    names = ["x" * 50_000, *(f"{number}\u00e9\udce9" for number in range(500))]
+    save_embeddings(tmp_path / "a.npz", names, unit_rows(501, 4))
+    assert (tmp_path / "a.npz").stat().st_size < 200_000
+    assert load_embeddings(tmp_path / "a.npz")[0] == names
+    save_embeddings(tmp_path / "b.npz", names[1:], unit_rows(500, 4))
+    assert np.load(tmp_path / "b.npz")["names"].tolist() == names[1:]
 
 
 def test_names_that_are_not_utf8_survive_beside_npy(tmp_path):

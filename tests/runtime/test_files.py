@@ -1,6 +1,13 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from misc.runtime.files import replacing
+from misc.runtime.files import HOST, replacing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -16,3 +23,82 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         assert reader.read() == "first"
     assert path.read_text() == "second"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_stays_one_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.txt").write_text("first")
+    (tmp_path / "a.txt").symlink_to(tmp_path / "real" / "a.txt")
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("second")
+    assert (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_text() == "second"
+
+
+def test_a_pipe_is_written_straight_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe) as temporary:
+        temporary.write_text("through")
+    assert os.read(reader, 100) == b"through"
+    assert pipe.is_fifo()
+
+
+def test_names_of_any_length_have_short_temporary_ones(tmp_path):
+    name = "早" * 82 + ".png"  # 250 bytes; a system allows 255
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+        assert len(temporary.name.encode()) < 60
+    assert (tmp_path / name).read_text() == "whole"
+
+
+def test_what_a_killed_process_left_is_removed_but_nothing_else(tmp_path):
+    dead, alive = f".dsve-{HOST}-999999999-0.tmp", f".dsve-{HOST}-{os.getppid()}-0.tmp"
+    kept = {alive, ".dsve-elsewhere-999999999-0.tmp", ".notes.tmp", "a.txt"}
+    for name in (dead, *kept - {"a.txt"}):
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+    assert {file.name for file in tmp_path.iterdir()} == kept
+
+
+WRITERS = {
+    "torch": "import torch; torch.save(torch.zeros(10**6), temporary)",
+    "numpy": "import numpy; numpy.save(temporary.open('wb'), numpy.zeros(10**6))",
+    "text": "temporary.write_text('x' * 10**6)",
+    "parquet": "import pyarrow as p, pyarrow.parquet as q, numpy as n; "
+    "q.write_table(p.table({'a': n.random.rand(10**6)}), temporary)",
+    "faiss": "import faiss, numpy; i = faiss.IndexFlatL2(100); "
+    "i.add(numpy.zeros((10**4, 100), 'f4')); faiss.write_index(i, str(temporary))",
+}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_a_file_that_finds_no_space_is_one_clear_line_and_the_old_one_whole(tmp_path, library):
+    path = tmp_path / "file"
+    path.write_text("old")
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from misc.runtime.files import replacing\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        f"path = Path({str(path)!r})\n"
+        "try:\n"
+        "    with replacing(path) as temporary:\n"
+        f"        {WRITERS[library]}\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout.startswith(f"{path} cannot be written ("), ended.stderr
+    assert "MB of it were, and" in ended.stdout
+    assert len(ended.stdout.splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "old"
+
+
+def test_a_size_that_is_known_is_compared_with_what_is_free_before(tmp_path):
+    refused = pytest.raises(OSError, match="needs .* MB, and .* MB are free")
+    with refused, replacing(tmp_path / "a.pt", size=10**18):
+        pass

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from misc.data.transforms import evaluation_transform, load_image
+from misc.data.decoding import load_image
+from misc.data.transforms import evaluation_transform
 from models.config import ModelConfig
 
 SIZE, COMPONENTS = 48, 5

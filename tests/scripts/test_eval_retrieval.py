@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import torch
 import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.captions import read_captions
+from misc.data.decoding import load_image
 from misc.data.paths import DataPaths, data_paths, find_word_vectors
-from misc.data.transforms import evaluation_transform, load_image
+from misc.data.transforms import evaluation_transform
 from misc.inference.encode import encode_pairs
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -146,3 +148,23 @@ def test_a_mistake_ends_in_one_clear_line(tmp_path, toy_root):
     assert last.startswith("eval_retrieval.py: error: ")
     assert "absent.pt" in last
     assert "Traceback" not in done.stderr
+
+
+def test_the_1k_protocol_is_given_or_said_why_not(
+    checkpoint, toy_root, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(eval_retrieval, "COCO_TEST_IMAGES", 16)
+    arguments = f"-p {checkpoint} --dataset toy -te --data-root {tmp_path} --device cpu --workers 0"
+    shutil.copytree(toy_root / "toy", tmp_path / "toy")
+
+    def evaluate():
+        return eval_retrieval.main(eval_retrieval.get_parser().parse_args(arguments.split()))
+
+    assert "1K/t2i/R@1" in evaluate()
+    assert "1K/ is the mean over 5 folds" in capsys.readouterr().out
+    last = sorted((tmp_path / "toy/coco/images/val2014").iterdir())[-1]
+    last.write_bytes(b"no image")
+    results = evaluate()
+    assert "1K/t2i/R@1" not in results
+    assert "1K protocol: not given, as only 15 of 16 images can be read" in results["protocol"]
+    assert "1K protocol: not given" in capsys.readouterr().out

@@ -129,9 +129,9 @@ def test_nothing_to_embed_is_an_error(images, folder, tmp_path):
         images("-d", tmp_path / "none", "-o", tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError, match="absent"):
         images("-d", tmp_path / "absent", "-o", tmp_path / "a.npz")
-    (tmp_path / "a.gif").write_bytes(b"GIF89a\xff")
+    (tmp_path / "a.xyz").write_bytes(b"GIF89a\xff")
     with pytest.raises(ValueError, match="neither a folder, nor an image"):
-        images("-d", tmp_path / "a.gif", "-o", tmp_path / "a.npz")
+        images("-d", tmp_path / "a.xyz", "-o", tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()
 
 

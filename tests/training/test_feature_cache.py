@@ -11,9 +11,10 @@ from PIL import Image
 import train
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.data.captions import read_captions
+from misc.data.decoding import load_image
 from misc.data.images import image_loader
 from misc.data.paths import data_paths
-from misc.data.transforms import evaluation_transform, load_image
+from misc.data.transforms import evaluation_transform
 from misc.runtime.locks import locked
 from misc.training import feature_cache
 from misc.training.__main__ import get_parser, main

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
+from misc.runtime.files import HOST
 from misc.runtime.locks import locked
 from misc.training import loop as training
 from misc.training import runs, validation
@@ -154,7 +155,7 @@ def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other
     options = "-n run --epochs 1 --max-batches 1"
     folder = tmp_path / "run"
     folder.mkdir()
-    half_written = folder / ".last.pt.123.tmp"
+    half_written = folder / f".dsve-{HOST}-999999999-0.tmp"
     half_written.write_bytes(b"half")
     with caplog.at_level(logging.INFO):
         run_train(toy_root, tmp_path, options)  # killed before the first checkpoint
