@@ -1,6 +1,6 @@
 # On a fresh machine: "make demo" trains and evaluates, "make web" opens the page, "make test" and
 # "make test-web" (in a browser) check the code, "make bench" measures it, "make figures" draws the
-# pictures of the README.
+# pictures of the documents.
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := runs/toy/best.pt
