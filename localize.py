@@ -9,9 +9,11 @@ where a phrase would be, not whether it is there.
 """
 
 import argparse
+import functools
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from misc.cli import run, write_json
 from misc.cli.options import (
@@ -22,6 +24,12 @@ from misc.cli.options import (
     script_parser,
 )
 from misc.data.image_files import IMAGE_SUFFIXES, find_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from misc.inference.batches import MappedBatch
+    from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +76,44 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def write_pictures(
+    args: argparse.Namespace,
+    images: list[Path],
+    batches: "Iterable[MappedBatch]",
+    kernels: "Tensor",
+) -> "tuple[list[dict[str, Any]], list[Failure]]":
+    """Write the picture of each image, and say what is in it; also which could not be shown."""
+    from misc.evaluation.localization import kernel_heat_maps
+    from misc.pictures.outputs import output_names, write_outputs
+    from misc.runtime.failures import Failure, read_item, tell
+
+    names = output_names(images)
+    written: list[dict[str, Any]] = []
+    failed: list[Failure] = []
+    for indices, _, maps, failures in batches:
+        failed += failures
+        for index, image_maps in zip(indices, maps, strict=True):
+            heat = kernel_heat_maps(image_maps, kernels).cpu()
+            options = args.threshold, args.boxes, args.npz, args.output / names[index]
+            write = functools.partial(write_outputs, images[index], args.texts, heat, *options)
+            item = read_item(index, str(images[index]), write)
+            if isinstance(item, Failure):
+                failed.append(item)
+            else:
+                written.append(item)
+                print(item["file"])  # noqa: T201
+    tell(failed, logger)
+    return written, failed
+
+
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
     from misc.checkpoints.checkpoint import read_checkpoint
     from misc.data.paths import DataPaths
-    from misc.evaluation.localization import kernel_heat_maps
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import map_image_files
     from misc.inference.encode import encode_texts
     from misc.inference.loading import build_with_words
-    from misc.pictures.outputs import output_names, write_outputs
     from misc.runtime.device import select_device
 
     device = select_device(args.device)
@@ -92,19 +128,10 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     size = args.image_size or checkpoint.image_size
     workers = min(args.workers, len(images) // args.batch_size)
     batches = map_image_files(model, images, size, args.batch_size, workers=workers)
-    names, written, left_out = output_names(images), [], []
-    for indices, _, maps, failures in batches:
-        left_out += [failure.name for failure in failures]
-        for failure in failures:
-            logger.warning("left out: %s", failure.reason)
-        for index, image_maps in zip(indices, maps, strict=True):
-            heat = kernel_heat_maps(image_maps, kernels).cpu()
-            options = args.threshold, args.boxes, args.npz, args.output / names[index]
-            written.append(write_outputs(images[index], args.texts, heat, *options))
-            print(written[-1]["file"])  # noqa: T201
+    written, failed = write_pictures(args, images, batches, kernels)
     if not written:
-        raise ValueError(f"none of the {len(images)} images can be read")
-    results = {"images": written, "left_out": left_out}
+        raise ValueError(f"none of the {len(images)} images can be shown: {failed[0].reason}")
+    results = {"images": written, "left_out": [failure.name for failure in failed]}
     write_json(results, args.json)
     return results
 

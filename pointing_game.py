@@ -73,11 +73,8 @@ def get_parser() -> argparse.ArgumentParser:
         help="only the images that Karpathy's split calls val: for models that were trained on "
         "the rest of val2014",
     )
-    chosen.add_argument(
-        "--all-images",
-        action="store_true",
-        help="all images of Visual Genome, also those that COCO val2014 does not have",
-    )
+    everything = "all images of Visual Genome, also those that COCO val2014 does not have"
+    chosen.add_argument("--all-images", action="store_true", help=everything)
     return parser
 
 

@@ -91,7 +91,6 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
     check_output(part_file(args.output, 0) if folder else args.output, folder or args.force)
     paths = DataPaths(args.data_root)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    dimension = model.config.embedding_dim
     sample = [line for line in lines if line.strip()][:256]
     fast = accelerate_for(
         len(lines),
@@ -107,7 +106,7 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
         return embed_lines(fast, chosen, word_vectors, *options)
 
     if not folder:
-        return extract(args, len(lines), embed(range(len(lines))), dimension)
+        return extract(args, len(lines), embed(range(len(lines))), model.config.embedding_dim)
     inputs = {
         "first_sentence": args.first_sentence,
         "inputs": list_hash(lines),
@@ -115,7 +114,7 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
     }
     plan = plan_of(args, model, precision_of(fast), inputs)
     parts = parts_of(args.output, len(lines), args.shard_size, state=lambda part: "")
-    return extract_parts(args, plan, parts, embed, dimension)
+    return extract_parts(args, plan, parts, embed, model.config.embedding_dim)
 
 
 if __name__ == "__main__":

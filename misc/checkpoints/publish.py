@@ -6,6 +6,7 @@ from pathlib import Path
 from misc.checkpoints.checkpoint import build_model, read_checkpoint
 from misc.checkpoints.hub import PREFIX, save_folder
 from misc.checkpoints.model_card import model_card, read_results
+from misc.checkpoints.sharing import shareable
 from misc.data.paths import DataPaths, find_word_vectors
 
 
@@ -44,8 +45,7 @@ def publish(
     recorded = training.get("word_vectors", ""), checkpoint.config.word_dim, checkpoint.word_table
     words = find_word_vectors(word_vectors, DataPaths(data_root), *recorded)
     checkpoint.word_table = words.fingerprint()
-    for setting in {"word_vectors", "image_weights"} & set(training):  # others lack our folders
-        training[setting] = Path(training[setting]).name
+    checkpoint.training = {"config": shareable(training)} if training else {}
     model = build_model(checkpoint, path)
-    source = f"{PREFIX}{name}" if name else str(folder)
+    source = f"{PREFIX}{name}" if name else folder.name
     save_folder(folder, model, model_card(model, source, license, results))

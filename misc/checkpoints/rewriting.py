@@ -6,6 +6,7 @@ from typing import Any
 
 from misc.checkpoints.checkpoint import build_model, read_checkpoint, write_checkpoint
 from misc.checkpoints.hub import save_folder
+from misc.checkpoints.sharing import PRIVATE
 
 
 def convert(old: str, new: Path, safetensors: bool = False, force: bool = False) -> Path:
@@ -31,7 +32,9 @@ def convert(old: str, new: Path, safetensors: bool = False, force: bool = False)
     if safetensors:
         save_folder(new, model)
     else:
-        kept = {name: value for name, value in checkpoint.training.items() if name == "config"}
+        settings = checkpoint.training.get("config", {})
+        kept = {name: value for name, value in settings.items() if name not in PRIVATE}
+        kept = {"config": kept} if "config" in checkpoint.training else {}
         write_checkpoint(new, dataclasses.replace(checkpoint, training=kept))
     return written
 

@@ -39,7 +39,12 @@ def stream_json(path: Path, prefix: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _format_of(file: Path, name: str) -> Iterator[None]:
+def format_of(file: Path, name: str) -> Iterator[None]:
+    """Say of what does not fit in a file that the file is not in the format of that name.
+
+    Raises:
+        ValueError: instead of what looking for keys in something else raises.
+    """
     try:
         yield
     except (KeyError, TypeError, AttributeError) as error:

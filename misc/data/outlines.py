@@ -10,7 +10,7 @@ import torch
 from pycocotools import mask as coco_masks
 from torch import Tensor
 
-from misc.data.json_files import _format_of, read_json
+from misc.data.coco_things import read_things
 from misc.data.paths import DataPaths
 
 Segmentation = list[np.ndarray] | dict[str, Any]  # polygons [(P, 2)], or a run-length encoding
@@ -37,37 +37,74 @@ def read_instances(paths: DataPaths, crowds: bool = True) -> tuple[list[Instance
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken or has no image or no category.
     """
-    file = paths.existing(paths.instances)
-    content = read_json(file)
-    with _format_of(file, "COCO's instances"):
-        places = {category["id"]: place for place, category in enumerate(content["categories"])}
-        instances: dict[int, list[tuple[int, Segmentation]]] = {
-            entry["id"]: [] for entry in content["images"]
-        }
-        for annotation in content["annotations"]:
-            if crowds or not annotation["iscrowd"]:
-                outline = _compact(annotation["segmentation"])
-                place = places[annotation["category_id"]]
-                instances[annotation["image_id"]].append((place, outline))
-        images = [
-            InstanceImage(
-                entry["id"],
-                paths.images / "val2014" / entry["file_name"],
-                (entry["width"], entry["height"]),
-                tuple(instances[entry["id"]]),
-            )
-            for entry in content["images"]
-        ]
-        names = [category["name"] for category in content["categories"]]
-    if not images or not names:
-        raise ValueError(f"{file} has {len(images)} images and {len(names)} categories")
-    return images, names
+    things = read_things(paths, crowds, read_outline)
+    places = {category: place for place, category in enumerate(things.names)}
+    images = [
+        InstanceImage(
+            image.image_id,
+            image.path,
+            image.size,
+            tuple(
+                (places[category], outline)
+                for category, outline in things.of_image.get(image.image_id, ())
+            ),
+        )
+        for image in things.images
+    ]
+    return images, list(things.names.values())
 
 
-def _compact(segmentation: list[list[float]] | dict[str, Any]) -> Segmentation:
+def read_outline(annotation: dict[str, Any], size: tuple[int, int]) -> Segmentation:
+    """Read the outline of an annotation in an image of some size (width, height).
+
+    Raises:
+        ValueError: if a polygon has no corner, half of one, or one that is nowhere near the image;
+            or if the runs of an encoding do not add up to the image.
+    """
+    segmentation = annotation["segmentation"]
     if isinstance(segmentation, dict):
+        _check_encoding(segmentation, size)
         return segmentation
-    return [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
+    polygons = [np.array(polygon, dtype=np.float64) for polygon in segmentation]
+    if not polygons:
+        raise ValueError("it has no polygon")
+    for polygon in polygons:
+        if polygon.ndim != 1 or not len(polygon) or len(polygon) % 2:
+            raise ValueError(f"a polygon has pairs of numbers, not {polygon.tolist()!r:.80}")
+        far = np.tile(size, len(polygon) // 2)
+        if not ((polygon >= -far) & (polygon <= 2 * far)).all():  # nor NaN
+            raise ValueError(f"a polygon is not in an image of {size[0]}x{size[1]} pixels")
+    return [polygon.reshape(-1, 2) for polygon in polygons]
+
+
+def _check_encoding(encoded: dict[str, Any], size: tuple[int, int]) -> None:
+    """Refuse runs that do not fill an image: they would be decoded beyond its memory."""
+    width, height = size
+    counts = encoded["counts"]
+    if list(encoded["size"]) != [height, width]:
+        raise ValueError(f"it is encoded for {encoded['size']}, not {[height, width]}")
+    runs = [int(count) for count in counts] if isinstance(counts, list) else _unpacked(counts)
+    if min(runs, default=-1) < 0 or sum(runs) != width * height:
+        raise ValueError(f"its runs add up to {sum(runs)} pixels, not {width * height}")
+
+
+def _unpacked(text: str) -> list[int]:
+    """Take apart the runs that COCO's tools pack into characters of six bits, by differences."""
+    runs: list[int] = []
+    value, shift = 0, 0
+    for code in text.encode("ascii"):
+        bits = code - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:  # negative
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value, shift = 0, 0
+    if shift:
+        raise ValueError("its runs are cut off")
+    return runs
 
 
 def category_masks(image: InstanceImage, published: bool = False) -> tuple[list[int], Tensor]:

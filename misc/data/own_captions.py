@@ -10,6 +10,8 @@ from pathlib import Path
 
 from misc.data.caption_tables import Row, _file_rows, _folder_rows
 from misc.data.captioned_images import CaptionedImage, NoImagesError
+from misc.data.image_files import IMAGE_SUFFIXES
+from misc.runtime.failures import SHOWN
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +21,6 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 EVALUATION_FIRST = ("test", "val", "train")  # of equal images, the one that is kept
-SHOWN = 20  # rows that are left out and told one by one
 
 
 def read_caption_file(captions: str, images: str, splits: Collection[str]) -> list[CaptionedImage]:
@@ -102,6 +103,8 @@ def _group(rows: Iterable[Row], folder: Path, left_out: list[str]) -> Grouped:
 
 
 def _problem(row: Row, path: Path | None, split: str | None) -> str:
+    if row.problem:
+        return row.problem
     if not row.image:
         return "no image is named, or it is no JSON object"
     if not row.caption:
@@ -113,7 +116,9 @@ def _problem(row: Row, path: Path | None, split: str | None) -> str:
 
 def _existing(folder: Path, name: str) -> Path | None:
     """Find an image whose name may be written in another form of Unicode than its file's."""
-    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    forms = [name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))]
+    if name.isdigit():  # the number of an image
+        forms += [f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
     try:
         return next((folder / form for form in forms if form and (folder / form).is_file()), None)
     except OSError:  # no file can be called so, such as a whole caption

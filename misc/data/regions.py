@@ -2,6 +2,9 @@
 
 import array
 import dataclasses
+import functools
+import logging
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misc.data.json_files import _format_of, read_json, stream_json
+from misc.data.coco_things import CocoImage, read_box, read_things
+from misc.data.json_files import stream_json
 from misc.data.paths import DataPaths
+from misc.runtime.failures import Failure, read_item, tell
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +62,10 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
         ValueError: if one is broken, or no image with regions is left; the message names it.
     """
     images_file, regions_file = paths.existing(paths.region_images), paths.existing(paths.regions)
-    with _format_of(images_file, "Visual Genome's image data"):
-        entries = {
-            entry["image_id"]: (entry["width"], entry["height"])
-            for entry in stream_json(images_file, "item")
-            if coco_ids is None or entry["coco_id"] in coco_ids
-        }
-    regions = _read_phrases(regions_file, entries)
+    failures: list[Failure] = []
+    entries = _read_images(images_file, coco_ids, failures)
+    regions = _read_phrases(regions_file, entries, failures)
+    tell(failures, logger)
     images = [
         RegionImage(
             image_id,
@@ -86,16 +90,68 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
 Phrases = tuple[list[int], list[str], "array.array[float]"]  # ids, phrases, four numbers a box
 
 
-def _read_phrases(file: Path, image_ids: Collection[int]) -> dict[int, Phrases]:
+def _read_images(
+    file: Path, coco_ids: Collection[int] | None, failures: list[Failure]
+) -> dict[int, tuple[int, int]]:
+    """Read the sizes (width, height) of images by id; an image that is listed twice counts once."""
+
+    def read(entry: dict[str, Any]) -> tuple[int, tuple[int, int], bool]:
+        size = int(entry["width"]), int(entry["height"])
+        chosen = coco_ids is None or entry.get("coco_id") in coco_ids
+        return int(entry["image_id"]), size, chosen
+
+    found: dict[int, tuple[int, int]] = {}
+    for index, entry in enumerate(stream_json(file, "item")):
+        item = read_item(index, f"{file.name}, entry {index}", functools.partial(read, entry))
+        if isinstance(item, Failure):
+            failures.append(item)
+        elif item[2]:
+            found.setdefault(item[0], item[1])
+    if not found and failures:
+        raise ValueError(
+            f"{file} is not in the format of Visual Genome's image data: {failures[0].reason}"
+        )
+    return found
+
+
+def _read_phrases(
+    file: Path, image_ids: Collection[int], failures: list[Failure]
+) -> dict[int, Phrases]:
+    """Read the regions of images; one that is listed twice counts once."""
     regions: dict[int, Phrases] = {image: ([], [], array.array("f")) for image in image_ids}
-    with _format_of(file, "Visual Genome's region descriptions"):
-        for region in stream_json(file, "item.regions.item"):
-            if region["image_id"] in regions:
-                ids, phrases, boxes = regions[region["image_id"]]
-                ids.append(region["region_id"])
-                phrases.append(region["phrase"])
-                boxes.extend(region[key] for key in ("x", "y", "width", "height"))
+
+    used = 0
+    for index, region in enumerate(stream_json(file, "item.regions.item")):
+        item = read_item(
+            index, f"{file.name}, region {index}", functools.partial(_add, region, regions)
+        )
+        if isinstance(item, Failure):
+            failures.append(item)
+        else:
+            used += 1
+    if not used and failures:
+        raise ValueError(
+            f"{file} is not in the format of Visual Genome's region descriptions: "
+            f"{failures[0].reason}"
+        )
     return regions
+
+
+def _add(region: dict[str, Any], regions: dict[int, Phrases]) -> None:
+    image = int(region["image_id"])
+    if image not in regions:
+        return
+    ids, phrases, boxes = regions[image]
+    number, phrase = int(region["region_id"]), region["phrase"]
+    if isinstance(phrase, list | dict):
+        raise ValueError(f"a phrase is a text, not {phrase!r:.80}")
+    box = [float(region[key]) for key in ("x", "y", "width", "height")]
+    if not all(map(math.isfinite, box)):
+        raise ValueError(f"a box is four finite numbers, not {box}")
+    if number not in ids:
+        ids.append(number)
+        phrases.append("" if phrase is None else str(phrase))
+        boxes.extend(box)
 
 
 def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
@@ -119,41 +175,25 @@ def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken, or nothing is left.
     """
-    file = paths.existing(paths.instances)
-    content = read_json(file)
-    with _format_of(file, "COCO's instances"):
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        found: dict[int, list[tuple[int, list[float]]]] = {
-            entry["id"]: [] for entry in content["images"]
-        }
-        for annotation in content["annotations"]:
-            if not annotation["iscrowd"]:
-                found[annotation["image_id"]].append(
-                    (annotation["category_id"], annotation["bbox"])
-                )
-        images = [
-            _category_image(paths, entry, found[entry["id"]], names, prompt)
-            for entry in content["images"]
-            if found[entry["id"]]
-        ]
+    things = read_things(paths, crowds=False, read_form=read_box)
+    images = [
+        _category_image(image, things.of_image[image.image_id], things.names, prompt)
+        for image in things.images
+        if image.image_id in things.of_image
+    ]
     if not images:
-        raise ValueError(f"{file} has nothing outlined")
+        raise ValueError(f"{paths.instances} has nothing outlined")
     return images
 
 
 def _category_image(
-    paths: DataPaths,
-    entry: dict[str, Any],
-    things: list[tuple[int, list[float]]],
-    names: dict[int, str],
-    prompt: str,
+    image: CocoImage, things: list[tuple[int, list[float]]], names: dict[int, str], prompt: str
 ) -> RegionImage:
     ids = sorted({category for category, _ in things})
-    path = paths.images / "val2014" / entry["file_name"]
     return RegionImage(
-        entry["id"],
-        path if path.exists() else None,
-        (entry["width"], entry["height"]),
+        image.image_id,
+        image.path if image.path.exists() else None,
+        image.size,
         tuple(ids),
         tuple(prompt.replace("{name}", names[category]) for category in ids),
         torch.tensor([box for _, box in things], dtype=torch.float32).view(-1, 4),

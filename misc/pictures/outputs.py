@@ -1,25 +1,34 @@
 """Files of localisation: a picture an image, and its raw heat maps."""
 
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from misc.data.decoding import load_image
+from misc.data.decoding import load_image, upright_size
 from misc.evaluation.localization import mask_boxes, masks, peaks
 from misc.pictures.panels import localization_panel
 from misc.pictures.png import save_png
 from misc.runtime.files import replacing
 
+TILE = 1024  # longer side of a picture's tiles, in pixels
+
 
 def output_names(images: Sequence[Path]) -> list[str]:
     """Name the outputs after their images, a number behind the name where it is taken."""
+    taken: set[str] = set()
+    numbers: collections.Counter[str] = collections.Counter()
     names: list[str] = []
     for image in images:
-        options = (f"{image.stem}-{number}" for number in range(2, len(images) + 2))
-        name = image.stem if image.stem not in names else next(n for n in options if n not in names)
+        name = image.stem
+        while name in taken:
+            numbers[image.stem] += 1
+            name = f"{image.stem}-{numbers[image.stem] + 1}"
+        taken.add(name)
         names.append(name)
     return names
 
@@ -39,15 +48,17 @@ def write_outputs(
         The picture's ``file`` and, for each phrase, the peak (x, y) and the box (x, y, width,
         height) around the mask, in pixels of the upright image.
     """
-    image = load_image(image_file)
-    points = peaks(heat, image.size)
-    regions = mask_boxes(masks(heat, image.size, threshold))
-    picture = localization_panel(
-        image, image_file.name, phrases, heat, points, regions if boxes else None
-    )
+    size, image = upright_size(image_file), load_image(image_file, longest=TILE)
+    points = peaks(heat, size)
+    # One phrase at a time: masks of a large photograph take its size, for each phrase.
+    each = [mask_boxes(masks(one[None], size, threshold)) for one in heat]
+    regions = torch.cat(each)
+    scale = torch.tensor(image.size) / torch.tensor(size)
+    shown = regions * scale.repeat(2) if boxes else None
+    picture = localization_panel(image, image_file.name, phrases, heat, points * scale, shown)
     save_png(picture, path.with_name(f"{path.name}.png"))
     if npz:
-        arrays = {"heat_maps": heat, "peaks": points, "boxes": regions, "image_size": image.size}
+        arrays = {"heat_maps": heat, "peaks": points, "boxes": regions, "image_size": size}
         with replacing(path.with_name(f"{path.name}.npz")) as temporary, temporary.open("wb") as f:
             kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
             np.savez(f, phrases=np.array(phrases), **kept)

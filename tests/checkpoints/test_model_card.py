@@ -12,4 +12,4 @@ def test_the_card_has_recipe_protocol_metrics_and_license(folder):
     assert "| i2t/R@1 | 12.35 |" in card.text
     assert "| images | 16 |" in card.text
     assert "images_left_out" not in card.text
-    assert f'Embedder("{folder}")' in card.text
+    assert f'Embedder("{folder.name}")' in card.text

@@ -6,8 +6,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from misc.checkpoints.__main__ import get_parser, main
-from misc.checkpoints.checkpoint import load_model, read_checkpoint
+from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from misc.embedder import Embedder
+from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 from tests.checkpoints.published_folder import assert_same_weights, publish
@@ -79,3 +80,23 @@ def test_what_is_wrong_is_named_before_anything_is_written(checkpoint, folder, t
     with pytest.raises(FileNotFoundError, match="no word vectors"):
         publish(checkpoint, tmp_path / "new", "--word-vectors", tmp_path)
     assert not (tmp_path / "new").exists()
+
+
+def test_no_path_of_the_users_machine_goes_out(model, words, tmp_path):
+    secret = "/home/planted-client/photos"
+    config = vars(PRESETS["photos"][1]) | {
+        "captions": f"{secret}/captions.csv",
+        "images": secret,
+        "word_vectors": f"{secret}/words",
+        "image_weights": f"{secret}/weights.pt",
+        "unknown": secret,
+    }
+    save_checkpoint(tmp_path / "best.pt", model, {"config": config})
+    publish(tmp_path / "best.pt", tmp_path / "out", "--word-vectors", words)
+    main(get_parser().parse_args(["convert", str(tmp_path / "best.pt"), str(tmp_path / "new.pt")]))
+    for file in (tmp_path / "out").iterdir():
+        assert b"planted-client" not in file.read_bytes(), file
+    kept = read_checkpoint(tmp_path / "out").training["config"]
+    assert (kept["word_vectors"], kept["image_weights"]) == ("word_vectors", "image_weights")
+    assert kept["epochs"] == config["epochs"]
+    assert not {"captions", "images"} & set(read_checkpoint(tmp_path / "new.pt").training["config"])

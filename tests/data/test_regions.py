@@ -73,3 +73,17 @@ def test_the_real_schema_is_read(real_data):
             boxes = [[r["x"], r["y"], r["width"], r["height"]] for r in entry["regions"]]
             assert torch.equal(image.boxes, torch.tensor(boxes).float())
             assert image.phrases == tuple(r["phrase"] for r in entry["regions"])
+
+
+def test_odd_regions_are_read_or_named_and_what_is_listed_twice_counts_once(tmp_path, caplog):
+    images = [{"image_id": 1, "width": 9, "height": 9, "coco_id": None}] * 2
+    images += [{"image_id": "2", "width": "9", "height": 9, "coco_id": 5}, {"width": 3}, None]
+    listed = [region(10, 1, None), region(10, 1, None), region(11, 1, 42), region(12, 1, ["a"])]
+    listed += [region("13", 1, "a") | {"x": None}, region(14, "2", "b"), region(None, 1, ""), "x"]
+    paths = genome(tmp_path, images, [{"id": 1, "regions": listed}])
+    first, second = read_regions(paths)
+    assert (first.region_ids, first.phrases) == ((10, 11), ("", "42"))
+    assert (second.image_id, second.region_ids) == (2, (14,))
+    assert "region_descriptions.json, region 3: a phrase is a text, not ['a']" in caplog.text
+    assert caplog.text.count("left out: region_descriptions.json") == 4
+    assert caplog.text.count("left out: image_data.json") == 2

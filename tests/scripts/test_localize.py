@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,3 +70,17 @@ def test_localize_leaves_out_what_it_cannot_read(checkpoint, toy_root, tmp_path)
     assert len(results["images"]) == 1
     with pytest.raises(ValueError, match="at least one word"):
         run(localize, checkpoint, toy_root, "-i", fine, "-t", " ", "-o", tmp_path / "out")
+
+
+def test_an_output_whose_name_is_too_long_costs_that_image_only(checkpoint, toy_root, tmp_path):
+    photo = next((toy_root / "toy/coco/images/val2014").iterdir())
+    files = [tmp_path / folder / ("a" * 251 + ".jpg") for folder in ("first", "second")]
+    for file in files:
+        file.parent.mkdir()
+        shutil.copy(photo, file)
+    options = f"-p {checkpoint} -o {tmp_path}/out --data-root {toy_root} --device cpu -k 5 --npz -t"
+    images = ["-i", *map(str, files)]
+    args = localize.get_parser().parse_args([*images, *options.split(), "a dog"])
+    results = localize.main(args)
+    assert [entry["image"] for entry in results["images"]] == [str(files[0])]
+    assert results["left_out"] == [str(files[1])]  # whose name gets a number

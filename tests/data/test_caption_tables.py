@@ -1,0 +1,95 @@
+import json
+import logging
+
+import pytest
+from PIL import Image
+
+from misc.data.own_captions import read_caption_file
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ("1.png", "2.png", "3.png", "42.jpg"):
+        shade = int(name.split(".")[0])
+        Image.new("RGB", (4, 4), (shade, 0, 0)).save(tmp_path / name)
+    return tmp_path
+
+
+def read(photos, name, text):
+    (photos / name).write_text(text, encoding="utf-8")
+    found = read_caption_file(str(photos / name), str(photos), ("train", "val", "test"))
+    return {image.path.name: image.captions for image in found}
+
+
+def test_quotes_are_letters_in_a_tsv(photos, caplog):
+    rows = 'image\tcaption\n1.png\t"a dog\n2.png\ta "big" cat\n3.png\ta cow"\n'
+    assert read(photos, "a.tsv", rows) == {
+        "1.png": ('"a dog',),
+        "2.png": ('a "big" cat',),
+        "3.png": ('a cow"',),
+    }
+    assert not caplog.text
+
+
+def test_a_stray_quote_in_a_csv_is_told_with_the_lines_that_it_joins(photos, caplog):
+    rows = 'image,caption\n1.png,"a dog\n2.png,a cat\n3.png,a "cow\n42.jpg,a bird\n'
+    found = read(photos, "a.csv", rows)
+    assert "42.jpg" in found
+    assert "a.csv, line 2: " in caplog.text or "lines 2 to" in caplog.text
+
+
+def test_a_file_that_ends_within_a_quote_is_told(photos, caplog):
+    assert read(photos, "a.csv", 'image,caption\n1.png,a dog\n2.png,"a cat\n') == {
+        "1.png": ("a dog",)
+    }
+    assert "a.csv, line 3: unexpected end of data" in caplog.text
+
+
+def test_line_breaks_in_quotes_are_kept_and_told(photos, caplog):
+    found = read(photos, "a.csv", 'image,caption\n1.png,"a dog\nand a cat"\n2.png,a cow\n')
+    assert found == {"1.png": ("a dog\nand a cat",), "2.png": ("a cow",)}
+    assert "a.csv: 1 rows have line breaks, lines 2 to 3" in caplog.text
+
+
+def test_surplus_fields_are_told_with_their_line(photos, caplog):
+    assert read(photos, "a.csv", "image,caption\n1.png,a dog, running\n2.png,a cow\n") == {
+        "2.png": ("a cow",)
+    }
+    assert "a.csv, line 2: 3 fields, and there are 2 columns" in caplog.text
+
+
+def test_objects_may_have_several_captions_numbers_of_images_and_keys_of_their_own(photos, caplog):
+    objects = [
+        {"image": "1.png"},
+        {"image": "1.png", "captions": ["a dog", "a puppy", ""]},
+        {"image": 42, "caption": "a bird"},
+        {"filepath": "2.png", "title": "a cat"},
+        [1],
+    ]
+    expected = {"1.png": ("a dog", "a puppy"), "42.jpg": ("a bird",), "2.png": ("a cat",)}
+    lines = "\n".join(json.dumps(entry) for entry in objects) + "\n{cut"
+    assert read(photos, "a.jsonl", lines) == expected
+    for reason in (
+        "line 1: has no column for the caption",
+        "line 2: the caption is empty",
+        "line 5: it is no JSON object",
+        "line 6: it is no JSON object",
+    ):
+        assert f"a.jsonl, {reason}" in caplog.text
+    assert read(photos, "a.json", json.dumps(objects)) == expected  # as of BLIP
+
+
+def test_columns_of_open_clip_are_known(photos):
+    assert read(photos, "a.csv", "filepath\ttitle\n1.png\ta dog\n") == {"1.png": ("a dog",)}
+
+
+def test_odd_entries_of_karpathys_and_cocos_files_are_named(photos, caplog):
+    caplog.set_level(logging.WARNING)
+    good = {"filepath": None, "filename": "1.png", "sentences": [{"raw": "a dog"}], "split": "val"}
+    content = {"images": [good, {"filename": "2.png"}, None]}
+    assert read(photos, "k.json", json.dumps(content)) == {"1.png": ("a dog",)}
+    assert "k.json, image 1: 'sentences'" in caplog.text
+    coco = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": []}
+    coco["annotations"] = [{"id": 5, "image_id": 1, "caption": "a dog"}, {"id": 6}, "x"]
+    assert read(photos, "c.json", json.dumps(coco)) == {"1.png": ("a dog",)}
+    assert "c.json, annotation 1: 'image_id'" in caplog.text

@@ -1,0 +1,97 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_masks
+
+from misc.data.outlines import _unpacked, category_masks, read_instances
+from misc.data.paths import DataPaths
+from misc.data.regions import read_category_boxes
+
+SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
+BOX = [1, 1, 4, 4]
+GOOD = {"id": 7, "image_id": 1, "category_id": 3, "segmentation": SQUARE, "bbox": BOX}
+
+
+def write(tmp_path, annotations, images=()):
+    paths = DataPaths(tmp_path)
+    paths.instances.parent.mkdir(parents=True, exist_ok=True)
+    image = {"id": 1, "file_name": "a.jpg", "width": 10, "height": 8}
+    content = {
+        "images": [image, *images],
+        "categories": [{"id": 3, "name": "dog"}],
+        "annotations": annotations,
+    }
+    paths.instances.write_text(json.dumps(content), encoding="utf-8")
+    return paths
+
+
+def encoded(**changes):
+    return {"size": [8, 10], "counts": [10, 20, 50], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"segmentation": [[]]}, "a polygon has pairs of numbers"),
+        ({"segmentation": []}, "it has no polygon"),
+        ({"segmentation": [[1, 2, 3]]}, "a polygon has pairs of numbers"),
+        ({"segmentation": [[1, 1, math.nan, 1, 5, 5]]}, "a polygon is not in an image of 10x8"),
+        ({"segmentation": [[1, 1, 1e9, 1, 5, 5]]}, "a polygon is not in an image of 10x8"),
+        ({"segmentation": [["a", 1]]}, "could not convert string to float"),
+        ({"segmentation": None}, "'NoneType' object is not iterable"),
+        ({"segmentation": encoded(size=[9, 10])}, "it is encoded for [9, 10], not [8, 10]"),
+        ({"segmentation": encoded(counts=[10, 20])}, "its runs add up to 30 pixels, not 80"),
+        ({"segmentation": encoded(counts=[-10, 90])}, "its runs add up to 80 pixels, not 80"),
+        ({"segmentation": encoded(counts="oooo")}, "its runs are cut off"),
+        ({"segmentation": encoded(counts="111")}, "its runs add up to"),
+        ({"image_id": 2}, "the file lists no image 2"),
+        ({"image_id": "x"}, "invalid literal for int()"),
+        ({"category_id": 9}, "the file has no category 9"),
+    ],
+)
+def test_an_outline_that_is_none_is_left_out_with_its_id(tmp_path, caplog, changes, reason):
+    paths = write(tmp_path, [GOOD, {**GOOD, "id": 99, **changes}, {**GOOD, "image_id": "1"}])
+    images, names = read_instances(paths)
+    assert names == ["dog"]
+    assert len(images[0].instances) == 2
+    assert "left out: instances_val2014.json, annotation 99: " in caplog.text
+    assert reason in caplog.text
+    assert "1 of 4 entries are left out" in caplog.text
+    assert category_masks(images[0])[1].sum() == 16
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, math.nan], ["a", 1, 2, 3]])
+def test_a_box_that_is_none_is_left_out_with_its_id(tmp_path, caplog, box):
+    paths = write(tmp_path, [GOOD, {**GOOD, "id": 99, "bbox": box}])
+    (image,) = read_category_boxes(paths, "a {name}")
+    assert image.boxes.tolist() == [BOX]
+    assert "annotation 99: " in caplog.text
+
+
+def test_crowds_are_what_says_so_and_images_may_be_wrong(tmp_path, caplog):
+    odd = [{"id": 2, "file_name": "b.jpg", "width": 0, "height": 8}, {"id": 3}, "x"]
+    paths = write(tmp_path, [GOOD, {**GOOD, "iscrowd": 1}, {**GOOD, "iscrowd": 0}], odd)
+    assert len(read_instances(paths)[0][0].instances) == 3
+    assert len(read_instances(paths, crowds=False)[0][0].instances) == 2
+    assert "image 2: 0 x 8 pixels are no size" in caplog.text
+    assert "image that is no object" in caplog.text
+
+
+def test_packed_runs_are_those_of_cocos_own_tools():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = np.asfortranarray(rng.random((9, 13)) < rng.random(), dtype=np.uint8)
+        packed = coco_masks.encode(mask)["counts"].decode("ascii")
+        runs = _unpacked(packed)
+        assert sum(runs) == mask.size
+        flat = np.repeat(np.arange(len(runs)) % 2, runs)
+        assert (flat == mask.ravel(order="F")).all()
+
+
+def test_nothing_of_the_real_annotations_is_left_out(real_data, caplog):
+    images, names = read_instances(DataPaths(real_data))
+    assert len(names) == 80 and sum(len(image.instances) for image in images) > 500
+    read_category_boxes(DataPaths(real_data), "a {name}")
+    assert not caplog.text
