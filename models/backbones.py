@@ -116,9 +116,8 @@ def trunk_stages(trunk: ResNetTrunk | TimmTrunk) -> Iterator[tuple[int, nn.Modul
             yield max(0, index - STEM_MODULES + 1), module
         return
     ends = {entry["module"]: entry["reduction"] for entry in trunk.network.feature_info}
-    modules: list[
-        tuple[str, nn.Module]
-    ] = []  # in order; the parts of what holds several stages one by one
+    # In order; the parts of what holds several stages one by one.
+    modules: list[tuple[str, nn.Module]] = []
     for name, module in trunk.network.named_children():
         inner = [(f"{name}.{child}", part) for child, part in module.named_children()]
         modules += inner if any(end in ends for end, _ in inner) else [(name, module)]

@@ -47,7 +47,9 @@ class PairBatch:
         """Cut into batches of ``size`` pairs, the last of which may be smaller; at least one."""
         tensors = (self.images, self.vectors, self.lengths, self.image_ids)
         parts = zip(*(tensor.split(size) for tensor in tensors), strict=True)
-        return [PairBatch(*part, failures=[]) for part in parts]  # type: ignore[misc]
+        return [
+            PairBatch(images, vectors, lengths, ids, []) for images, vectors, lengths, ids in parts
+        ]
 
 
 PairItem = tuple[Tensor, Tensor, int]

@@ -69,7 +69,8 @@ class Run:
         """The model that is validated and used: the average, if there is one."""
         if self.average is None:
             return self.model
-        average: JointEmbedding = self.average.module  # type: ignore[assignment]
+        average = self.average.module
+        assert isinstance(average, JointEmbedding)
         return average
 
     @property
