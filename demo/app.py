@@ -10,9 +10,12 @@ machine only, and fetches nothing from others. Ctrl-C ends it.
 """
 
 import argparse
+import atexit
 import dataclasses
 import logging
+import os
 import socket
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,12 +92,28 @@ def check_address(host: str, port: int) -> None:
     Raises:
         ValueError: if the port is taken, or there is no such address here.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
         raise ValueError(
             f"cannot listen on {host}, port {port} ({error}); --port names another"
         ) from error
+
+
+def prepare_environment(host: str) -> None:
+    """Settle what Gradio reads of the environment, before it is imported.
+
+    Its temporary files go into a folder of this process, as a shared one may be another user's; and
+    no proxy stands between it and its own page, which it asks whether it is up.
+    """
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="dsve-page-")
+        atexit.register(folder.cleanup)
+        os.environ["GRADIO_TEMP_DIR"] = folder.name
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name, "")
+        os.environ[name] = ",".join(filter(None, [known, "localhost,127.0.0.1,::1", host]))
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
@@ -104,6 +123,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: if Gradio is not installed, or the page cannot listen on its address.
     """
     check_address(args.host, args.port)
+    prepare_environment(args.host)
     try:
         from demo.page import build_page, serve
     except ModuleNotFoundError as error:

@@ -1,6 +1,8 @@
 """What the page shows, without the page: images found, heat maps, captions that fit."""
 
 import dataclasses
+import functools
+import logging
 import re
 from pathlib import Path
 
@@ -13,14 +15,18 @@ from misc.embedder import Embedder
 from misc.evaluation.localization import peaks
 from misc.features.search import nearest
 from misc.pictures.heat_maps import mark_peak, overlay
+from misc.runtime.failures import apart, read_item, tell
 from misc.words.tokens import tokenize
 
 UPLOAD_SIDE = 1024  # pixels; larger uploads are scaled down, the model looks at 400 or less
 SHOWN_SIDE = 400  # pixels; longer side of the pictures on the page
 TOP_IMAGES = 12
 TOP_CAPTIONS = 5
+LONGEST = 500  # characters of what is typed
 MOST_PHRASES = 8  # that are asked of one image at once
 HEAT_OPACITY = 0.75  # of the heat map at full strength, so that the image shines through
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +52,9 @@ def parse_phrases(text: str) -> list[str]:
     """Split what was typed at commas, semicolons and line ends into phrases, each once.
 
     Raises:
-        ValueError: if there is none, or there are too many.
+        ValueError: if there is none, there are too many, or the text is too long.
     """
+    check_length(text)
     pieces = (piece.strip() for piece in re.split(r"[,;\n]", text))
     phrases = list(dict.fromkeys(piece for piece in pieces if piece))
     if not phrases:
@@ -55,6 +62,16 @@ def parse_phrases(text: str) -> list[str]:
     if len(phrases) > MOST_PHRASES:
         raise ValueError(f"These are {len(phrases)} phrases; ask up to {MOST_PHRASES} at once.")
     return phrases
+
+
+def check_length(text: str) -> None:
+    """Refuse what the page would not let anybody type; whoever asks the server directly can.
+
+    Raises:
+        ValueError: if it has more than ``LONGEST`` characters.
+    """
+    if len(text) > LONGEST:
+        raise ValueError(f"These are {len(text)} characters; type up to {LONGEST}.")
 
 
 def read_upload(file: Path | str) -> Image.Image:
@@ -93,26 +110,42 @@ class Explorer:
         self._caption_embeddings = embedder.embed_texts(self._captions)  # (M, D)
 
     def first_views(self) -> list[View]:
-        """Show the first images of the gallery, for want of a question."""
+        """Show the first images of the gallery that can be read, for want of a question."""
         images = self.gallery.images[:TOP_IMAGES]
-        return [View(shown(load_image(file)), file=file) for file in images]
+        views, failures = apart(
+            read_item(row, str(file), functools.partial(self._view, file))
+            for row, file in enumerate(images)
+        )
+        tell(failures, logger)
+        return views
+
+    def _view(self, file: Path, title: str = "", text: str = "") -> View:
+        """Show an image, and where a text is in it, if there is one."""
+        image = load_image(file)
+        heat_map = self.embedder.localize(image, [text])[0] if text else None
+        return View(shown(image), title, heat_map, file)
 
     def search(self, text: str) -> list[View]:
         """Find the images that fit a text best, the best first, and where it is in each.
 
+        An image that cannot be read any more is left out, and logged.
+
         Raises:
-            ValueError: if the text is empty, or an image has become unreadable.
+            ValueError: if the text is empty or too long, or no image can be read.
         """
         if not text.strip():
             raise ValueError("Type what to look for first, or click an example.")
+        check_length(text)
         query = self.embedder.embed_texts([text])
         scores, rows = nearest(query, self.gallery.embeddings, TOP_IMAGES)
-        views = []
-        for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
-            file = self.gallery.images[row]
-            image = load_image(file)
-            heat_map = self.embedder.localize(image, [text])[0]
-            views.append(View(shown(image), f"{score:.2f}", heat_map, file))
+        found = zip(scores[0].tolist(), (self.gallery.images[row] for row in rows[0]), strict=True)
+        views, failures = apart(
+            read_item(place, str(file), functools.partial(self._view, file, f"{score:.2f}", text))
+            for place, (score, file) in enumerate(found)
+        )
+        tell(failures, logger)
+        if not views:
+            raise ValueError("None of the images that fit can be read any more.")
         return views
 
     def ask(self, image: Image.Image, text: str) -> list[View]:

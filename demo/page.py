@@ -7,11 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from demo.explorer import Explorer
+from demo.explorer import LONGEST, Explorer
 from demo.handlers import Handlers, blend
 
 STRENGTH = 0.7  # of the heat maps at first
-LONGEST = 500  # characters of a phrase
 STYLE = Path(__file__).with_name("style.css")
 FOCUS = "() => setTimeout(() => document.querySelector('#phrases textarea').focus(), 100)"
 TITLE = "Finding beans in burgers"
@@ -171,7 +170,7 @@ def serve(page: gr.Blocks, host: str, port: int) -> str:
     """Start to serve the page from this process, and return its address."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # launch() asks itself whether it is up
     _, url, _ = page.launch(
-        server_name=host,
+        server_name=f"[{host}]" if ":" in host else host,
         server_port=port,
         share=False,
         run_history=False,

@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -36,3 +37,24 @@ def test_the_command_lines_need_neither_torch_nor_gradio():
     code = "import sys, demo.app, demo.screenshot\n"
     code += "sys.exit(bool({'torch', 'numpy', 'PIL', 'gradio', 'playwright'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_addresses_of_both_kinds_can_be_listened_on():
+    app.check_address("127.0.0.1", 0)
+    if socket.has_ipv6:
+        app.check_address("::1", 0)
+    with pytest.raises(ValueError, match="cannot listen on 203.0.113.1"):
+        app.check_address("203.0.113.1", 0)
+
+
+def test_temporary_files_are_private_and_no_proxy_is_asked_for_the_page(monkeypatch):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.setenv("NO_PROXY", "")
+    app.prepare_environment("192.0.2.7")
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert folder.stat().st_mode & 0o077 == 0
+    assert os.environ["no_proxy"] == "example.org,localhost,127.0.0.1,::1,192.0.2.7"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "chosen")
+    app.prepare_environment("::1")
+    assert os.environ["GRADIO_TEMP_DIR"] == "chosen"

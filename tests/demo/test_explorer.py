@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from demo.explorer import SHOWN_SIDE, Explorer, parse_phrases, read_upload, shown
-from demo.gallery import Gallery
+from demo.gallery import Gallery, folder_gallery
 from misc.data.decoding import load_image
 
 
@@ -105,3 +105,24 @@ def test_each_caption_is_listed_once_and_none_if_there_are_none(
 
 def test_words_without_a_vector_are_named(explorer):
     assert explorer.unknown_words("a blorp and a Dog") == ["blorp"]
+
+
+def test_an_image_that_is_gone_or_broken_is_left_out_and_told(embedder, tmp_path, caplog):
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, file in enumerate(files):
+        Image.new("RGB", (40, 40), (90 * number, 0, 0)).save(file)
+    explorer = Explorer(embedder, folder_gallery(embedder, [tmp_path]))
+    files[1].unlink()
+    files[2].write_bytes(b"no image any more")
+    assert [view.file for view in explorer.first_views()] == files[:1]
+    assert [view.file for view in explorer.search("a dog")] == files[:1]
+    assert "1.png" in caplog.text and "2.png" in caplog.text
+    files[0].unlink()
+    with pytest.raises(ValueError, match="None of the images that fit can be read any more"):
+        explorer.search("a dog")
+
+
+def test_the_server_takes_no_more_than_can_be_typed(explorer):
+    for answer in (explorer.search, lambda text: explorer.ask(Image.new("RGB", (9, 9)), text)):
+        with pytest.raises(ValueError, match="These are 501 characters; type up to 500"):
+            answer("a" * 501)
