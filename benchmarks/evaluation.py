@@ -41,9 +41,9 @@ def ours(model: Path, photographs: list[Path], size: int) -> Work:
     words = inputs.word_vectors(texts, fast.config.word_dim)
 
     def work():
-        *pairs, rows = encode_pairs(fast, images, words, size, BATCH, WORKERS)
-        retrieval_metrics(*pairs, rows)
-        return torch.cat([pairs[0][rows], pairs[1]]).numpy()
+        embedded, captions, rows = encode_pairs(fast, images, words, size, BATCH, WORKERS)
+        retrieval_metrics(embedded, captions, rows)
+        return torch.cat([embedded[rows], captions]).numpy()
 
     return work
 

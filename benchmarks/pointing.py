@@ -52,7 +52,7 @@ def ours(path: Path, components: int) -> Work:
     @torch.inference_mode()
     def work():
         scored = score_images(images, [batch], kernels)
-        return torch.cat([hits for _, hits in scored]).numpy()
+        return torch.cat([hits for _, hits in scored if hits is not None]).numpy()
 
     return work
 

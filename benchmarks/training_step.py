@@ -80,7 +80,9 @@ def naive(path: Path, size: int, epoch: int) -> Work:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.item(), image_encoder.projection.weight.grad.numpy()
+        gradient = image_encoder.projection.weight.grad
+        assert gradient is not None
+        return loss.item(), gradient.numpy()
 
     return work
 

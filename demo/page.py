@@ -169,6 +169,7 @@ def build_page(explorer: Explorer) -> gr.Blocks:
 def serve(page: gr.Blocks, host: str, port: int) -> str:
     """Start to serve the page from this process, and return its address."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # launch() asks itself whether it is up
+    url: str
     _, url, _ = page.launch(
         server_name=f"[{host}]" if ":" in host else host,
         server_port=port,
