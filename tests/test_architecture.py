@@ -172,13 +172,13 @@ def test_only_one_room_draws_and_only_one_reads_annotation_formats(package, room
 
 
 def test_every_script_ends_in_the_two_lines_and_starts_with_examples():
-    commands = {f"python {script}.py": f"{script}.py" for script in SCRIPTS}
+    commands = {f"python {script}.py": Path(f"{script}.py") for script in SCRIPTS}
     for path in (ROOT / "misc").glob("*/__main__.py"):
         commands[f"python -m misc.{path.parent.name}"] = path.relative_to(ROOT)
     for command, file in commands.items():
         text = (ROOT / file).read_text(encoding="utf-8")
         assert text.endswith('if __name__ == "__main__":\n    run(main, get_parser())\n'), file
-        assert command in ast.get_docstring(ast.parse(text)), file
+        assert command in (ast.get_docstring(ast.parse(text)) or ""), file
 
 
 def test_command_lines_need_neither_torch_nor_arrays_nor_plots():
@@ -194,6 +194,6 @@ def test_files_and_functions_are_short():
         assert len(text.splitlines()) <= LINES, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
                 length = node.end_lineno - node.lineno + 1
-
                 assert length <= FUNCTION_LINES, f"{path}: {node.name} has {length} lines"

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import huggingface_hub
 import numpy as np
@@ -11,6 +14,8 @@ from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.embedder import Embedder
 from models.joint_embedding import JointEmbedding
 from tests.checkpoints.published_folder import assert_same_weights, publish
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_what_the_mixin_read_it_writes_again_with_all_that_is_known(folder, tmp_path):
@@ -78,7 +83,7 @@ def test_a_download_that_fails_is_one_clear_line(monkeypatch):
 
 
 def test_a_push_uploads_the_folder_as_it_is(checkpoint, tmp_path, monkeypatch):
-    calls = []
+    calls: list[tuple[object, ...]] = []
 
     class FakeApi:
         def create_repo(self, name, exist_ok):
@@ -113,3 +118,22 @@ def test_the_mixins_push_uploads_what_is_read_again(folder, model, monkeypatch):
     monkeypatch.setattr(huggingface_hub.hub_mixin, "HfApi", FakeApi)
     load_model(folder).push_to_hub("user/beans")
     assert uploaded[0].about == read_checkpoint(folder).about
+
+
+def test_a_full_disk_is_one_clear_line_and_the_old_folder_stays_whole(folder, checkpoint, tmp_path):
+    code = (
+        "import resource, signal, sys\n"
+        "from misc.checkpoints import __main__ as checkpoints\n"
+        "from misc.cli import run\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
+        "run(checkpoints.main, checkpoints.get_parser())\n"
+    )
+    for target in ([str(tmp_path / "new"), "--safetensors"], [str(tmp_path / "new.pt")]):
+        command = [sys.executable, "-c", code, "convert", str(checkpoint), *target]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stderr
+        assert "MB are free" in ended.stderr.splitlines()[-1]
+    assert [*(tmp_path / "new").iterdir()] == []
+    assert not (tmp_path / "new.pt").exists()

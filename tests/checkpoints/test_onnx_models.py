@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,8 +37,8 @@ def model(request):
     model = JointEmbedding(config).eval()
     with torch.no_grad():  # what starts at zero shows no error
         for layer in model.text_encoder.sru.rnn_lst:
-            layer.weight_c.normal_()
-            layer.bias.normal_()
+            layer.get_parameter("weight_c").normal_()
+            layer.get_parameter("bias").normal_()
     return model
 
 
@@ -103,7 +104,7 @@ def test_the_example_in_the_documents_computes_what_the_model_does(
     (tmp_path / "out" / "onnx").symlink_to(folder)
     (tmp_path / "data").symlink_to(toy_root)
     monkeypatch.chdir(tmp_path)
-    names = {}
+    names: dict[str, Any] = {}
     exec(example, names)
 
     from misc.data.decoding import load_image

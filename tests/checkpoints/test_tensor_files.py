@@ -49,7 +49,7 @@ def test_files_that_try_to_run_code_are_refused(
         path = tmp_path / "best_model.pth.tar"
         path.write_bytes(pickle.dumps({"state_dict": attack}, protocol=2))
     else:
-        parts = {
+        parts: dict[str, dict[str, object]] = {
             "namespace": {"args_dict": argparse.Namespace(sru=attack)},
             "namespace in namespace": {
                 "args_dict": argparse.Namespace(a=argparse.Namespace(b=[attack]))

@@ -89,7 +89,7 @@ def test_odd_entries_of_karpathys_and_cocos_files_are_named(photos, caplog):
     content = {"images": [good, {"filename": "2.png"}, None]}
     assert read(photos, "k.json", json.dumps(content)) == {"1.png": ("a dog",)}
     assert "k.json, image 1: 'sentences'" in caplog.text
-    coco = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": []}
+    coco: dict[str, list[object]] = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": []}
     coco["annotations"] = [{"id": 5, "image_id": 1, "caption": "a dog"}, {"id": 6}, "x"]
     assert read(photos, "c.json", json.dumps(coco)) == {"1.png": ("a dog",)}
     assert "c.json, annotation 1: 'image_id'" in caplog.text

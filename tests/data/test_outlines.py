@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -56,7 +57,7 @@ def test_published_polygons_equal_a_twin_with_truncated_corners(real_data):
     by_image = {image.image_id: image for image in images}
     assert any(image.size[0] != image.size[1] for image in images)
     for entry in content["images"][:30]:
-        targets = {}
+        targets: dict[int, np.ndarray] = {}
         for annotation in content["annotations"]:
             if annotation["image_id"] != entry["id"]:
                 continue
@@ -90,6 +91,6 @@ def test_crowds_can_be_left_out_and_images_without_outlines_stay(tmp_path):
 
 
 def test_an_encoding_of_another_size_is_an_error():
-    image = InstanceImage(5, None, (9, 6), ((0, {"size": [9, 6], "counts": [54]}),))
+    image = InstanceImage(5, Path("a.jpg"), (9, 6), ((0, {"size": [9, 6], "counts": [54]}),))
     with pytest.raises(ValueError, match="image 5 has 9x6 pixels.*encoded for 6x9"):
         category_masks(image)

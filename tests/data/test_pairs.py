@@ -93,12 +93,13 @@ def test_unreadable_images_and_captions_without_words_are_failures(pairs, tmp_pa
 def pair_dataset(toy_root, **settings):
     paths = data_paths(toy_root, "toy")
     images = read_captions(paths, ("train",))
-    return PairDataset(images, None, find_word_vectors("", paths), TrainConfig(**settings))
+    vectors = find_word_vectors("", paths)
+    return PairDataset(images, lambda image: torch.empty(0), vectors, TrainConfig(**settings))
 
 
 def test_captions_of_an_image_are_drawn_together_and_each_once(toy_root):
     dataset = pair_dataset(toy_root, captions_per_image=3)
-    order = sum(dataset.batches(6), [])
+    order: list[int] = sum(dataset.batches(6), [])
     assert sorted(order) == sorted(set(order)) and len(order) == 120
     runs = [1]
     for first, second in zip(order, order[1:], strict=False):

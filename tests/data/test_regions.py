@@ -76,7 +76,7 @@ def test_the_real_schema_is_read(real_data):
 
 
 def test_odd_regions_are_read_or_named_and_what_is_listed_twice_counts_once(tmp_path, caplog):
-    images = [{"image_id": 1, "width": 9, "height": 9, "coco_id": None}] * 2
+    images: list[object] = [{"image_id": 1, "width": 9, "height": 9, "coco_id": None}] * 2
     images += [{"image_id": "2", "width": "9", "height": 9, "coco_id": 5}, {"width": 3}, None]
     listed = [region(10, 1, None), region(10, 1, None), region(11, 1, 42), region(12, 1, ["a"])]
     listed += [region("13", 1, "a") | {"x": None}, region(14, "2", "b"), region(None, 1, ""), "x"]

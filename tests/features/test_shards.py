@@ -45,7 +45,7 @@ def test_the_manifest_counts_and_checks(undisturbed):
 def test_other_tools_read_the_parts(undisturbed):
     query = f"select name, embedding[1] from '{undisturbed}/part-*.parquet' order by name"
     names, rows = load_embeddings(undisturbed)
-    found = duckdb.sql(query).fetchall()
+    found = duckdb.execute(query).fetchall()
     assert [name for name, _ in found] == names
     assert [first for _, first in found] == rows[:, 0].tolist()
 

@@ -1,7 +1,9 @@
 """Whatever is done for speed is compared with the plain path."""
 
+import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -26,8 +28,8 @@ def model(request):
     model = JointEmbedding(ModelConfig(request.param, 3, 32, 3, word_dim=7, sru_layers=2)).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.uniform_(module.bias, -0.2, 0.2)
     return model
@@ -129,7 +131,7 @@ def test_a_precision_that_was_asked_for_is_taken_without_a_sample(model):
 
 
 def test_without_a_compiler_compiling_says_so_and_changes_nothing(model, monkeypatch, caplog):
-    monkeypatch.setattr(acceleration.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     trunk = model.image_encoder.trunk
     assert compiled(trunk) is trunk
     assert "no C++ compiler" in caplog.text
@@ -142,7 +144,8 @@ def test_hardware_is_asked_for_bfloat16():
 
 
 def test_fast_products_are_used_only_if_they_are_accurate(monkeypatch):
-    settings = torch.backends.mkldnn.matmul
+    mkldnn: Any = torch.backends.mkldnn  # whose types lack it
+    settings = mkldnn.matmul
     before = settings.fp32_precision
     try:
         use_fast_products()
@@ -188,8 +191,8 @@ def test_an_accelerated_timm_model_computes_the_same(backbone):
     model = small(backbone)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
+            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2)
     images = torch.randn(2, 3, 64, 96)
     found, expected = accelerate(model).encode_image(images), model.encode_image(images)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

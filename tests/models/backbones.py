@@ -11,4 +11,4 @@ LITE = "timm/tf_efficientnet_lite0"
 def small(backbone, **settings):
     torch.manual_seed(0)
     sizes = {"embedding_dim": 16, "pool_k": 2, "word_dim": 5, "sru_layers": 1, "input_size": 64}
-    return JointEmbedding(ModelConfig(backbone, **sizes, **settings)).eval()
+    return JointEmbedding(ModelConfig(backbone, **(sizes | settings))).eval()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from misc.presets import PRESETS
-from models.backbones import build_trunk, trunk_stages
+from models.backbones import TimmTrunk, build_trunk, trunk_stages
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
 
@@ -15,6 +15,7 @@ from tests.models.backbones import LITE, small
 @torch.inference_mode()
 def test_a_trunk_says_what_its_maps_are(name):
     trunk = build_trunk(f"timm/{name}", 4).eval()
+    assert isinstance(trunk, TimmTrunk)
     side = trunk.network.pretrained_cfg["input_size"][-1]
     maps = trunk(torch.zeros(1, 3, side, side))
     assert maps.shape == (1, trunk.channels, side // trunk.stride, side // trunk.stride)

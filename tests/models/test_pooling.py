@@ -16,22 +16,23 @@ LENGTHS = torch.tensor([3])
 
 def model_with(**settings):
     torch.manual_seed(0)
-    options = {"backbone": "resnet18", "stages": 2, "embedding_dim": 12, "pool_k": 3}
-    return JointEmbedding(ModelConfig(**options, word_dim=5, sru_layers=2, **settings)).eval()
+    settings |= {"embedding_dim": 12, "pool_k": 3, "word_dim": 5, "sru_layers": 2}
+    return JointEmbedding(ModelConfig("resnet18", 2, **settings)).eval()
 
 
-def with_scores(scores):
+class PoolOfScores(GeneralizedPool):
     """A pool whose n-th weight is the softmax of given scores."""
-    pool = GeneralizedPool()
-    pool.weights = lambda lengths, count=None: torch.stack(
-        [
-            torch.tensor(
-                [scores(n) if n < length else float("-inf") for n in range(count or int(length))]
-            ).softmax(0)
-            for length in lengths.tolist()
-        ]
-    )
-    return pool
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = scores
+
+    def weights(self, lengths, count=None):
+        return torch.stack([self.row(length, count or length) for length in lengths.tolist()])
+
+    def row(self, length, count):
+        scores = [self.scores(n) if n < length else float("-inf") for n in range(count)]
+        return torch.tensor(scores).softmax(0)
 
 
 def test_words_are_pooled_by_their_last_and_by_their_highest_valid_value():
@@ -40,7 +41,7 @@ def test_words_are_pooled_by_their_last_and_by_their_highest_valid_value():
 
 
 def test_equal_scores_give_the_mean_and_one_high_score_the_maximum():
-    mean, highest = with_scores(lambda n: 0.0), with_scores(lambda n: 100.0 if n == 0 else 0.0)
+    mean, highest = PoolOfScores(lambda n: 0.0), PoolOfScores(lambda n: 100.0 if n == 0 else 0.0)
     torch.testing.assert_close(mean(VALUES, LENGTHS), torch.tensor([[3, 1 / 3]]))
     torch.testing.assert_close(mean(VALUES), torch.tensor([[4.5, 2.5]]))
     assert highest(VALUES, LENGTHS).tolist() == [[5, 4]]
@@ -72,8 +73,9 @@ def test_places_are_encoded_by_sines_and_cosines_of_falling_frequency():
 def test_gradients_reach_values_and_weights_but_not_padding():
     values, pool = VALUES.clone().requires_grad_(), GeneralizedPool()
     pool(values, LENGTHS).square().sum().backward()
-    assert (values.grad != 0).tolist() == [[[True] * 3 + [False]] * 2]
-    assert all(parameter.grad.abs().sum() > 0 for parameter in pool.parameters())
+    assert values.grad is not None
+    assert values.grad.bool().tolist() == [[[True] * 3 + [False]] * 2]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in pool.parameters())
 
 
 def test_a_batch_of_nothing_takes_part_in_a_backward_pass():

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from models.sru import SRU
+from models.sru import SRU, SRUCell
 
 
 @functools.cache
@@ -60,10 +60,16 @@ def test_the_state_dict_is_that_of_the_sru_package_in_names_shapes_and_order():
     assert shapes[0] == shapes[1]
 
 
+def only_cell(layer):
+    (cell,) = layer.rnn_lst
+    assert isinstance(cell, SRUCell)
+    return cell
+
+
 def test_outputs_equal_a_loop_over_the_published_equations():
     torch.manual_seed(0)
     layer = SRU(3, 4, 1)
-    cell_layer = layer.rnn_lst[0]
+    cell_layer = only_cell(layer)
     torch.nn.init.normal_(cell_layer.weight_c)
     torch.nn.init.normal_(cell_layer.bias)
     x = torch.randn(1, 5, 3)
@@ -82,8 +88,8 @@ def test_outputs_equal_a_loop_over_the_published_equations():
 def test_weight_c_changes_the_result_and_is_frozen_at_first():
     layer, inputs = SRU(4, 4, 1), torch.randn(2, 6, 4)
     before = layer(inputs)
-    assert not layer.rnn_lst[0].weight_c.requires_grad
-    torch.nn.init.ones_(layer.rnn_lst[0].weight_c)
+    assert not only_cell(layer).weight_c.requires_grad
+    torch.nn.init.ones_(only_cell(layer).weight_c)
     assert not torch.allclose(before, layer(inputs), atol=1e-3)
 
 
@@ -101,11 +107,11 @@ def test_padding_changes_nothing_and_is_zero_in_the_output():
 def test_dropout_masks_are_constant_over_time_and_rest_in_evaluation():
     torch.manual_seed(0)
     layer = SRU(50, 50, 1, rnn_dropout=0.5)
-    masked = layer.rnn_lst[0]._mask_input(torch.ones(18, 50), [2] * 9)
+    masked = only_cell(layer)._mask_input(torch.ones(18, 50), [2] * 9)
     assert all(torch.equal(step, masked[:2]) for step in masked.split(2))
     assert set(masked.flatten().tolist()) == {0.0, 2.0}
     layer.eval()
-    seen = layer.rnn_lst[0]._mask_input(torch.ones(18, 50), [2] * 9)
+    seen = only_cell(layer)._mask_input(torch.ones(18, 50), [2] * 9)
     assert torch.equal(seen, torch.ones(18, 50))
 
 

@@ -21,12 +21,14 @@ def test_pooling_equals_a_twin_that_sorts():
 def test_gradient_reaches_only_the_chosen_locations():
     maps = torch.arange(9.0).reshape(1, 1, 3, 3).requires_grad_()
     WeldonPool2d(k_max=2)(maps).sum().backward()
+    assert maps.grad is not None
     assert maps.grad.flatten().tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0.5, 0.5]
 
 
 def test_a_location_chosen_at_both_ends_gets_both_gradients():
     maps = torch.zeros(1, 1, 1, 1, requires_grad=True)
     WeldonPool2d(k_max=1)(maps).sum().backward()
+    assert maps.grad is not None
     assert maps.grad.item() == 2
 
 

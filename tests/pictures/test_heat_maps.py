@@ -29,7 +29,7 @@ def test_heat_lies_where_the_heat_map_is_high():
     heat[6, 1] = 1
     brightness = np.asarray(overlay(Image.new("RGB", (80, 160), "gray"), heat).convert("L"))
     row, column = np.unravel_index(brightness.argmax(), brightness.shape)
-    assert (row // 20, column // 10) == (6, 1)
+    assert [row // 20, column // 10] == [6, 1]
 
 
 @pytest.mark.parametrize("ground", ["black", "white"])

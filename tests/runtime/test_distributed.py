@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.multiprocessing.spawn import spawn
 
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
@@ -35,8 +36,8 @@ AFFINE_ONLY = TrainConfig()
 def share(batch, counts, rank):
     """The pairs of one of the processes that have so many each."""
     rows = slice(sum(counts[:rank]), sum(counts[: rank + 1]))
-    tensors = batch.images, batch.vectors, batch.lengths, batch.image_ids
-    return PairBatch(*(tensor[rows] for tensor in tensors), failures=[])
+    images, vectors, lengths = batch.images[rows], batch.vectors[rows], batch.lengths[rows]
+    return PairBatch(images, vectors, lengths, batch.image_ids[rows], failures=[])
 
 
 def each_case(processes):
@@ -73,7 +74,7 @@ def work(rank, processes, port, folder):
 
 def broadcast(rank):
     norm = torch.nn.BatchNorm1d(2)
-    norm.running_mean.fill_(rank + 5)
+    norm.get_buffer("running_mean").fill_(rank + 5)
     distributed.broadcast_buffers(norm)
     return norm.running_mean
 
@@ -89,7 +90,7 @@ def agree_to_stop(rank):
 def message_of_a_loss_that_is_not_finite(rank):
     model = small_model(EVERYTHING)
     weights = [parameter.clone() for parameter in model.parameters()]
-    run = Run(None, EVERYTHING, model, torch.optim.SGD(model.parameters(), 1.0), Progress())
+    run = Run(Path(), EVERYTHING, model, torch.optim.SGD(model.parameters(), 1.0), Progress())
     batch = share(pairs(4), (2, 2, 0), rank)
     if rank == 1:
         batch.images[0] = torch.nan
@@ -117,7 +118,7 @@ def results(request, tmp_path_factory):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     arguments = request.param, port, folder
-    torch.multiprocessing.spawn(work, arguments, nprocs=request.param)
+    spawn(work, arguments, nprocs=request.param)
     return [torch.load(folder / f"{rank}.pt") for rank in range(request.param)]
 
 

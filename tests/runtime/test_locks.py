@@ -32,7 +32,12 @@ def test_whoever_waits_says_so_and_comes_in_afterwards(tmp_path, caplog):
     other = context.Process(target=hold, args=(tmp_path, entered, leave))
     other.start()
     assert entered.wait(30)
-    context.Process(target=lambda: leave.wait(0.2) or leave.set()).start()
+
+    def let_go():
+        leave.wait(0.2)
+        leave.set()
+
+    context.Process(target=let_go).start()
     with caplog.at_level("INFO"), locked(tmp_path, wait=True):
         assert leave.is_set()
     assert "waiting for another program that works in" in caplog.text

@@ -96,7 +96,7 @@ def test_non_finite_embeddings_name_the_file_or_the_text(toy_root):
     for part, name in (("text_encoder.sru.rnn_lst.0", "the text 'a"), ("image_encoder", "image")):
         model = JointEmbedding(SMALL).eval()
         broken = model.get_submodule(part)
-        parameter = broken.bias if "sru" in part else broken.projection.bias
+        parameter = broken.get_parameter("bias" if "sru" in part else "projection.bias")
         torch.nn.init.constant_(parameter, float("nan"))
         with pytest.raises(ValueError, match=f"embedding of .*{name if 'text' in name else 'jpg'}"):
             encode_pairs(model, images, vectors, 32, 4)

@@ -38,7 +38,8 @@ def genome(tmp_path_factory):
     regions = []
     for image_id in (4, 2, 1, 3):
         width, height = sizes[image_id]
-        boxes = [(0, 0, width / 2, height), (width / 2, 0, width / 2, height)] * 3
+        left, right = (0, 0, width / 2, height), (width / 2, 0, width / 2, height)
+        boxes: list[tuple[float, ...]] = [left, right] * 3
         boxes += [(0, 0, width, height / 2), (3, 3, 0, 9), (width, 0, 5, 5), (2, 2, 4, 3)]
         regions.append(
             [
@@ -59,7 +60,7 @@ def genome(tmp_path_factory):
 
 
 def twin_pointing_game(model, word_vectors, folder):
-    hits = {"centre": [], "corner": [], "large": []}
+    hits: dict[str, list[bool]] = {"centre": [], "corner": [], "large": []}
     sizes = {
         entry["image_id"]: (entry["width"], entry["height"])
         for entry in json.loads((folder / "image_data.json").read_text())
@@ -138,7 +139,7 @@ def twin_of_categories(model, word_vectors, root, chosen):
         if chosen is not None and image["id"] not in chosen:
             continue
         width, height = image["width"], image["height"]
-        boxes = {}
+        boxes: dict[int, list[list[float]]] = {}
         for thing in content["annotations"]:
             if thing["image_id"] == image["id"] and not thing["iscrowd"]:
                 boxes.setdefault(thing["category_id"], []).append(thing["bbox"])

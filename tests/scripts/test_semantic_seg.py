@@ -44,7 +44,8 @@ def twin_overlap(heat, target):
 
 def twin_segmentation(model, word_vectors, paths, crowds=True):
     content = json.loads(paths.instances.read_text())
-    ours, published = [], {category["id"]: [] for category in content["categories"]}
+    ours = []
+    published: dict[int, list[float]] = {category["id"]: [] for category in content["categories"]}
     for image, category in itertools.product(content["images"], content["categories"]):
         annotations = [
             annotation

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 import torch
+from torch.multiprocessing.spawn import spawn
 
 import eval_retrieval
 import pointing_game
@@ -62,14 +63,14 @@ def root(toy_root, tmp_path_factory):
 def alone(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     arguments = 1, [free_port() for _ in SCRIPTS], root, folder
-    torch.multiprocessing.spawn(score, arguments, nprocs=1)
+    spawn(score, arguments, nprocs=1)
     return {script: json.loads((folder / f"{script.__name__}-0").read_text()) for script in SCRIPTS}
 
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_get_the_very_numbers_of_one(root, alone, tmp_path, processes):
     arguments = processes, [free_port() for _ in SCRIPTS], root, tmp_path
-    torch.multiprocessing.spawn(score, arguments, nprocs=processes)
+    spawn(score, arguments, nprocs=processes)
     assert alone[eval_retrieval]["images"] == 15  # one of 16 is broken
     for script, expected in alone.items():
         for rank in range(processes):

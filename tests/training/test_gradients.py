@@ -45,7 +45,7 @@ def test_batch_norms_that_keep_their_statistics_give_the_same_outputs():
     norm, inputs = torch.nn.BatchNorm1d(2), torch.randn(5, 2)
     with keeping_statistics(norm):
         outputs = norm(inputs)
-    assert norm.running_mean.tolist() == [0, 0]
+    assert norm.get_buffer("running_mean").tolist() == [0, 0]
     assert norm.num_batches_tracked == 0
     assert torch.equal(norm(inputs), outputs)
     assert norm.num_batches_tracked == 1

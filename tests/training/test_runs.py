@@ -35,13 +35,13 @@ def test_each_part_has_its_factor_on_the_rate(model, tmp_path):
 
 
 def test_the_average_is_the_recursion_with_a_decay_that_grows(model):
-    average, twin = moving_average(model, 0.5), None
+    average, twin = moving_average(model, 0.5), 0.0
     for step in range(8):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(float(step**2))
         decay = min(0.5, (1 + step) / (10 + step))
-        twin = 0.0 if twin is None else decay * twin + (1 - decay) * step**2
+        twin = decay * twin + (1 - decay) * step**2
         average.update_parameters(model)
         for parameter in average.module.parameters():
             torch.testing.assert_close(parameter, torch.full_like(parameter, twin))

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
+from misc.inference.encode import encode_pairs
 from misc.runtime.files import HOST
 from misc.runtime.locks import locked
 from misc.training import loop as training
 from misc.training import runs, validation
+from misc.training.steps import train_step
 from tests.conftest import SMALL_TRAINING
 from tests.training.small_runs import assert_same, run_train, weights
 
@@ -37,13 +39,13 @@ def test_two_epochs_a_resume_and_two_more_equal_four_epochs_weight_for_weight(to
 
 def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_path, monkeypatch):
     run_train(toy_root, tmp_path, "-n whole --epochs 2")
-    steps, step = [], training.train_step
+    steps = []
 
     def interrupting_step(*arguments):
         steps.append(1)
         if len(steps) == 10:  # the third batch of the second epoch
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(*arguments)
+        return train_step(*arguments)
 
     monkeypatch.setattr(training, "train_step", interrupting_step)
     with pytest.raises(SystemExit, match="143"):
@@ -62,7 +64,6 @@ def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
         return encode_pairs(*arguments, **options)
 
-    encode_pairs = validation.encode_pairs
     monkeypatch.setattr(validation, "encode_pairs", interrupted_encoding)
     with pytest.raises(SystemExit, match="130"):
         run_train(toy_root, tmp_path, "-n run --epochs 3")
@@ -120,19 +121,18 @@ def test_a_run_killed_within_an_epoch_goes_on_from_the_last_checkpoint_within_it
     toy_root, tmp_path, monkeypatch
 ):
     run_train(toy_root, tmp_path, "-n whole --epochs 1")
-    step = training.train_step
 
     def killing_step(run, *arguments):
         if run.progress.batch == 4:
             raise KeyboardInterrupt
-        return step(run, *arguments)
+        return train_step(run, *arguments)
 
     monkeypatch.setattr(training, "train_step", killing_step)
     with pytest.raises(KeyboardInterrupt):
         run_train(toy_root, tmp_path, "-n parts --epochs 1 --checkpoint-every 0")
     progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
     assert (progress["batch"], progress["drawn"], progress["pairs"]) == (4, 64, 64)
-    monkeypatch.setattr(training, "train_step", step)
+    monkeypatch.setattr(training, "train_step", train_step)
     run_train(toy_root, tmp_path, "-n parts --resume")
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
