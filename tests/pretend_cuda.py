@@ -30,13 +30,14 @@ class PretendTensor(Tensor):
     """A tensor that says that it is on cuda:0; its data are in ``data_here``, on the CPU."""
 
     data_here: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, data: Tensor) -> "PretendTensor":
         # To torch's own code it is a meta tensor: for CUDA's, it would look for a driver.
+        meta = torch.device("meta")
         tensor: PretendTensor = torch.Tensor._make_wrapper_subclass(
-            cls, data.size(), strides=data.stride(), dtype=data.dtype, device="meta"
+            cls, data.size(), strides=data.stride(), dtype=data.dtype, device=meta
         )
         tensor.data_here = data
         return tensor
@@ -69,7 +70,7 @@ class PretendTensor(Tensor):
         return self.data_here.__reduce_ex__(protocol)  # what is saved is read on the CPU
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         return compute(function, args, kwargs or {}, waits=[])
@@ -158,7 +159,7 @@ def pretend_cuda() -> Iterator[PretendMode]:
     """Make "cuda" a device of this process, for a while; what the host waited for is yielded."""
     if hasattr(torch._C, "_ensureCUDADeviceGuardSet"):
         torch._C._ensureCUDADeviceGuardSet()
-    precisions = torch.backends.cuda.matmul, torch.backends.cudnn
+    precisions: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [backend.fp32_precision for backend in precisions]
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)

@@ -1,6 +1,7 @@
 """Everything that runs on a GPU runs on one that is pretended: no devices are mixed."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ def twin_steps(device, loss, **changes):
     model.to(device).to(memory_format=torch.channels_last)
     set_trainable(model, config, epoch=0)
     average = moving_average(model, config.ema) if config.ema else None
-    run = Run(None, config, model, new_optimizer(model, config), Progress(), average=average)
+    run = Run(Path(), config, model, new_optimizer(model, config), Progress(), average=average)
     losses = [train_step(run, model, batch.to(device), loss)[0] for _ in range(2)]
     return losses, {name: value.cpu() for name, value in run.measured.state_dict().items()}
 
@@ -97,7 +98,7 @@ def test_a_step_waits_for_the_device_no_more_often_than_it_did():
     with pretend_cuda() as mode:
         model = JointEmbedding(MODEL).to(CUDA)
         set_trainable(model, TRAINING, epoch=0)
-        run = Run(None, TRAINING, model, new_optimizer(model, TRAINING), Progress())
+        run = Run(Path(), TRAINING, model, new_optimizer(model, TRAINING), Progress())
         batch = pairs(8).to(CUDA)
         train_step(run, model, batch, HardNegativeLoss())
         mode.waits.clear()
