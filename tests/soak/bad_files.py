@@ -18,7 +18,7 @@ ODD_TEXTS = (
     "", " ", "\t", "...", "\x00", '"', '"a dog', "'", "a" * 5000, "dog " * 500, "\u202e\u0301",
     "🐶🍔", "\ufeff", "a\x1cdog", "NaN", "null", "-1", "=1+1", "a,b;c\td", "ﬁ ǅ", "\U0010ffff",
 )  # fmt: skip
-ODD_VALUES = (
+ODD_VALUES: tuple[object, ...] = (
     None, True, 0, -1, 1e308, 2**70, "", "a", [], {}, [[]], [None], {"a": 1}, "0", -0.5, "\ud800",
 )  # fmt: skip
 
