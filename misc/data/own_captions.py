@@ -126,7 +126,7 @@ def _existing(folder: Path, name: str) -> Path | None:
 
 
 def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()
+    return hashlib.sha256(name.encode(errors="surrogatepass")).digest()  # any name
 
 
 def _split_of(name: str) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from torch import Tensor
 
 from misc.features.writing import MANIFEST, names_file
 
+UNREADABLE = (
+    ValueError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 BLOCK = 8192  # rows that are looked at at once
 
 
@@ -34,7 +38,9 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
         raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
     try:
         names, rows = READERS[path.suffix](path)
-    except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, OSError) as error:
+        if isinstance(error, OSError) and error.filename:  # the disk's fault, not the content's
+            raise
         raise ValueError(f"{path} is no file of embeddings: {error}") from error
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")

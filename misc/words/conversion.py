@@ -6,6 +6,7 @@ import functools
 import logging
 import re
 import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -37,7 +38,9 @@ def read_vectors(file: Path) -> tuple[list[str], np.ndarray]:
         raise FileNotFoundError(f"no word vectors at {file}")
     try:
         words, table = _read_any(str(file))
-    except (ValueError, EOFError, LookupError, struct.error) as error:
+    except (ValueError, EOFError, LookupError, OSError, struct.error, zlib.error) as error:
+        if isinstance(error, OSError) and error.filename:  # the disk's fault, not the content's
+            raise
         raise ValueError(
             f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {error}"
         ) from error

@@ -184,3 +184,10 @@ def test_a_model_is_trained_and_scored_on_captions_of_ones_own(photos, tmp_path,
     command = f"-p {tmp_path}/own/best.pt {own} --split test --image-size 32 --workers 0"
     results = eval_retrieval.main(eval_retrieval.get_parser().parse_args(command.split()))
     assert results["t2i/R@10"] > 0
+
+
+def test_a_name_that_is_no_utf_8_costs_one_row(photos, tmp_path, caplog):
+    rows = [{"image": name, "caption": "a dog"} for name in ("\ud800.png", "0.png")]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert list(captions_of(tmp_path / "captions.jsonl", photos)) == ["0.png"]
+    assert "there is no image '\\ud800.png'" in caplog.text

@@ -53,3 +53,13 @@ def test_numbers_that_are_not_finite_are_refused_with_their_row(tmp_path, suffix
     save_embeddings(tmp_path / f"a{suffix}", ["a", "b", "c"], rows)
     with pytest.raises(ValueError, match="row 1, 'b', has numbers that are not finite"):
         load_embeddings(tmp_path / f"a{suffix}")
+
+
+def test_an_archive_that_points_before_its_start_is_named(tmp_path):
+    save_embeddings(tmp_path / "a.npz", ["x", "y"], unit_rows(2, 4))
+    for place in range(len(data := (tmp_path / "a.npz").read_bytes()) - 120, len(data)):
+        (tmp_path / "b.npz").write_bytes(data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :])
+        try:
+            load_embeddings(tmp_path / "b.npz")
+        except ValueError as error:
+            assert "b.npz" in str(error)  # noqa: PT017

@@ -68,7 +68,9 @@ def main(args: argparse.Namespace) -> int:
             if args.trial:
                 break
     for name, count in inputs.items():
-        print(f"{name:<18}{count:>8}")  # noqa: T201
+        print(f"{name:<50}{count:>8}")  # noqa: T201
+    for ending, count in sorted(world.statuses.items()):
+        print(f"{ending:<50}{count:>8}")  # noqa: T201
     print(f"{inputs.total()} bad inputs, {len(violations)} violations")  # noqa: T201
     for violation in violations:
         print(violation)  # noqa: T201

@@ -1,11 +1,12 @@
 """Trials: a script, many odd inputs at once, and what must be true afterwards."""
 
+import collections
 import dataclasses
 import json
 import random
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ class World:
     root: Path
     model: Path
     embeddings: Path
+
+    statuses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def execute(
+        self, script: str, options: Sequence[object], log: Path, after: float = 0, number: int = 0
+    ) -> Outcome:
+        """Run a script as ``commands.execute`` does, and count how it ended."""
+        outcome = execute(script, options, log, after, number)
+        self.statuses[f"{script} {outcome.status}"] += 1
+        return outcome
 
     @property
     def common(self) -> list[object]:
@@ -78,7 +89,7 @@ def images(world: World, folder: Path, chance: random.Random) -> Result:
         for file in place.iterdir()
     )
     options = ["-p", world.model, "-d", data, "-r", "-o", output, "--image-size", 32]
-    found = execute("image_features_extraction", [*options, *world.common], folder / "log")
+    found = world.execute("image_features_extraction", [*options, *world.common], folder / "log")
     return Result(MANY, found.violations() + lost(output, expected, found))
 
 
@@ -89,7 +100,7 @@ def phrases(world: World, folder: Path, chance: random.Random) -> Result:
     texts = [bad_files.odd_text(chance).replace("\0", "") for _ in range(2)]
     options = ["-p", world.model, "-i", folder / "data", "-o", folder / "out", "-k", 5]
     options += ["--image-size", 32, *world.common, "--boxes", "--npz", "-t", "a dog", *texts]
-    return Result(20, execute("localize", options, folder / "log").violations())
+    return Result(20, world.execute("localize", options, folder / "log").violations())
 
 
 def texts(world: World, folder: Path, chance: random.Random) -> Result:
@@ -97,7 +108,7 @@ def texts(world: World, folder: Path, chance: random.Random) -> Result:
     odd = [bad_files.odd_text(chance).replace("\n", " ") for _ in range(MANY)]
     file.write_text("\n".join([*odd, "a dog"]), encoding="utf-8")
     options = ["-p", world.model, "-d", file, "-o", output, *world.common]
-    found = execute("text_features_extraction", options, folder / "log")
+    found = world.execute("text_features_extraction", options, folder / "log")
     return Result(MANY, found.violations() + lost(output, MANY + 1, found))
 
 
@@ -107,7 +118,7 @@ def tables(world: World, folder: Path, chance: random.Random) -> Result:
     file.write_bytes(bad_files.odd_table(file.suffix, names, MANY, chance))
     options = ["--dataset", "captions", "--captions", file, "--images", world.photographs]
     options += ["-p", world.model, "--image-size", 32, *world.common]
-    return Result(MANY, execute("eval_retrieval", options, folder / "log").violations())
+    return Result(MANY, world.execute("eval_retrieval", options, folder / "log").violations())
 
 
 def annotations(world: World, folder: Path, chance: random.Random) -> Result:
@@ -121,7 +132,7 @@ def annotations(world: World, folder: Path, chance: random.Random) -> Result:
         options = ["-p", world.model, "--dataset", "toy", "--image-size", 32]
         options += [] if script == "eval_retrieval" else ["-k", 5]
         options += [*world.common, "--data-root", folder / "root"]
-        outcome = execute(script, options, folder / "log")
+        outcome = world.execute(script, options, folder / "log")
         found += [f"{script}: {violation}" for violation in outcome.violations()]
     return Result(5 * len(files), found)
 
@@ -130,7 +141,7 @@ def tars(world: World, folder: Path, chance: random.Random) -> Result:
     bad_files.odd_tar(folder / "odd.tar", MANY, chance)
     options = ["-p", world.model, "-d", folder / "odd.tar", "-o", folder / "rows"]
     options += ["--image-size", 32, *world.common]
-    found = execute("image_features_extraction", options, folder / "log")
+    found = world.execute("image_features_extraction", options, folder / "log")
     return Result(MANY, found.violations())
 
 
@@ -140,7 +151,7 @@ def embeddings(world: World, folder: Path, chance: random.Random) -> Result:
         file = folder / f"{number}.npz"
         file.write_bytes(bad_files.mutated(world.embeddings.read_bytes(), chance))
         options = ["-p", world.model, "-f", file, bad_files.odd_text(chance).replace("\0", "")]
-        found += execute("search", [*options, *world.common], folder / "log").violations()
+        found += world.execute("search", [*options, *world.common], folder / "log").violations()
     return Result(5, found)
 
 
@@ -152,7 +163,7 @@ def word_vectors(world: World, folder: Path, chance: random.Random) -> Result:
         file = folder / f"{number}{chance.choice(('.txt', '.bin', '.vec', '.txt.gz'))}"
         file.write_bytes(bad_files.mutated("\n".join(lines).encode(), chance))
         options = ["convert", file, folder / f"to{number}"]
-        outcome = execute("misc.words.__main__", options, folder / "log")
+        outcome = world.execute("misc.words.__main__", options, folder / "log")
         found += outcome.violations()
     return Result(5, found)
 
@@ -162,7 +173,7 @@ def checkpoints(world: World, folder: Path, chance: random.Random) -> Result:
     for number in range(5):
         file = folder / f"{number}.pt"
         file.write_bytes(bad_files.mutated(world.model.read_bytes(), chance))
-        outcome = execute("misc.checkpoints.__main__", ["info", file], folder / "log")
+        outcome = world.execute("misc.checkpoints.__main__", ["info", file], folder / "log")
         found += outcome.violations()
     return Result(5, found)
 
@@ -180,8 +191,10 @@ def kills(world: World, folder: Path, chance: random.Random) -> Result:
     options += ["--image-size", 32, *world.common]
     number = chance.choice((signal.SIGTERM, signal.SIGKILL, signal.SIGINT))
     script, log = "image_features_extraction", folder / "log"
-    violations = execute(script, options, log, chance.random(), number).violations(killed=True)
-    again = execute(script, options, log)
+    violations = world.execute(script, options, log, 0.5 * chance.random(), number).violations(
+        killed=True
+    )
+    again = world.execute(script, options, log)
     return Result(1, violations + again.violations() + lost(output, expected, again))
 
 
@@ -195,8 +208,8 @@ def stopped_training(world: World, folder: Path, chance: random.Random) -> Resul
     options += [word for name, value in SMALL.items() for word in (f"--{name}", value)]
     options += ["--checkpoint-every", 0.001, *world.common]
     number = chance.choice((signal.SIGTERM, signal.SIGKILL, signal.SIGINT))
-    first = execute("train", options, folder / "log", 3 * chance.random(), number)
-    again = execute("train", options, folder / "log")
+    first = world.execute("train", options, folder / "log", 3 * chance.random(), number)
+    again = world.execute("train", options, folder / "log")
     return Result(201, first.violations(killed=True) + again.violations())
 
 

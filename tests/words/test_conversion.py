@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from misc.words.__main__ import get_parser, main
-from misc.words.conversion import convert
+from misc.words.conversion import convert, read_vectors
 from misc.words.word_vectors import UNKNOWN, WordVectors
 
 WORDS = ["the", "dog", "café"]
@@ -141,3 +141,9 @@ def test_what_is_no_file_of_word_vectors_is_named(tmp_path, content):
     with pytest.raises(FileNotFoundError, match="no word vectors at .*absent"):
         convert(tmp_path / "absent.txt", tmp_path / "words")
     assert not (tmp_path / "words").exists()
+
+
+def test_what_only_calls_itself_compressed_is_named(tmp_path):
+    (tmp_path / "words.txt.gz").write_text("dog 1 2\ncat 3 4\n")
+    with pytest.raises(ValueError, match=r"words\.txt\.gz cannot be read as word vectors"):
+        read_vectors(tmp_path / "words.txt.gz")
