@@ -89,6 +89,9 @@ def _be_the_command(script: str, options: list[str], log: Path) -> None:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout, sys.stderr = (  # which may have been others, as under pytest
+            os.fdopen(number, "w", errors="backslashreplace", closefd=False) for number in (1, 2)
+        )
         sys.argv = [script, *options]
         module = importlib.import_module(script)
         run(module.main, module.get_parser())
