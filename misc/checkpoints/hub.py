@@ -1,13 +1,12 @@
 """Folders of models, here and on the Hugging Face hub."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard, snapshot_download
 from huggingface_hub.errors import HTTPError, RevisionResolutionError  # type: ignore[attr-defined]
 from safetensors import SafetensorError
 
+from misc.runtime.files import replacing_files
 from models.joint_embedding import JointEmbedding
 
 HUB_ERRORS = (OSError, HTTPError, RevisionResolutionError)
@@ -42,24 +41,18 @@ def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = No
         card: the model card, ``README.md``; ``None`` is a short one.
 
     Raises:
-        OSError: if the disk has no space for it; what was there before stays whole.
+        FullDisk: if there is no space for it; what was there before stays whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    with replacing_files(folder, size) as temporary:
         if card is not None:
-            card.save(Path(temporary) / "README.md")
+            card.save(temporary / "README.md")
         try:
             model.save_pretrained(temporary)
         except SafetensorError as error:
-            free = shutil.disk_usage(folder).free / 1e6
-            size = sum(tensor.nbytes for tensor in model.state_dict().values()) / 1e6
-            raise OSError(
-                f"{folder} needs {size:.0f} MB, and {free:.0f} MB are free: {error}"
-            ) from error
-        settings, weights = Path(temporary, "config.json"), Path(temporary, "model.safetensors")
+            raise OSError(str(error)) from error
+        settings, weights = temporary / "config.json", temporary / "model.safetensors"
         weights.chmod(settings.stat().st_mode)  # safetensors lets nobody else read its files
-        for file in Path(temporary).iterdir():
-            file.replace(folder / file.name)
 
 
 def push(folder: Path, name: str) -> str:

@@ -121,7 +121,7 @@ def _existing(folder: Path, name: str) -> Path | None:
         forms += [f"{name}{suffix}" for suffix in IMAGE_SUFFIXES]
     try:
         return next((folder / form for form in forms if form and (folder / form).is_file()), None)
-    except OSError:  # no file can be called so, such as a whole caption
+    except (OSError, ValueError):  # no file can be called so, such as a whole caption
         return None
 
 

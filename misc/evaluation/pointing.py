@@ -145,7 +145,9 @@ def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
 def category_average(hits: Tensor, ids: Tensor) -> dict[str, float]:
     """Average the shares of hits (R, 3) of each category, given by ids (R,): in percent."""
     each = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
-    averages = torch.stack(each).mean(dim=0) * 100 if each else torch.full((len(POINTS),), float("nan"))
+    averages = (
+        torch.stack(each).mean(dim=0) * 100 if each else torch.full((len(POINTS),), float("nan"))
+    )
     named = zip(POINTS, averages.tolist(), strict=True)
     return {f"{name}@categories": average for name, average in named}
 

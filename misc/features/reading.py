@@ -1,9 +1,8 @@
 """Files of embeddings: names and rows, read without running anything in them."""
 
+import functools
 import itertools
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +14,8 @@ import torch
 from torch import Tensor
 
 from misc.features.writing import MANIFEST, names_file
+from misc.runtime.failures import Failure, read_item
 
-UNREADABLE = (
-    ValueError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 BLOCK = 8192  # rows that are looked at at once
 
 
@@ -36,12 +33,14 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     if path.suffix not in READERS:
         remedy = PICKLE_REMEDY % path if path.suffix == ".pkl" else ""
         raise ValueError(f"{path}: embeddings are read from {', '.join(READERS)} only{remedy}")
-    try:
-        names, rows = READERS[path.suffix](path)
-    except (*UNREADABLE, OSError) as error:
-        if isinstance(error, OSError) and error.filename:  # the disk's fault, not the content's
-            raise
-        raise ValueError(f"{path} is no file of embeddings: {error}") from error
+    for needed in (path, names_file(path)) if path.suffix == ".npy" else (path,):
+        if not needed.is_file():
+            raise FileNotFoundError(f"no embeddings at {needed}")
+    # Whatever numpy, zipfile or pyarrow raise of bytes that mean nothing to them.
+    read = read_item(0, str(path), functools.partial(READERS[path.suffix], path))
+    if isinstance(read, Failure):
+        raise ValueError(f"{path} is no file of embeddings: {read.reason}")
+    names, rows = read
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
     embeddings = torch.from_numpy(np.require(rows, np.float32, "W"))

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from misc.runtime.files import FullDisk
+
 SHOWN = 20  # failures that are told one by one
 
 Item = TypeVar("Item")
@@ -29,9 +31,14 @@ def read_item(index: int, name: str, read: Callable[[], Item]) -> Item | Failure
         index: place of the item in all that was asked for.
         name: of the item, for messages.
         read: reads it.
+
+    Raises:
+        FullDisk: as it is; the next item would find no space either.
     """
     try:
         return read()
+    except FullDisk:
+        raise
     except Exception as error:
         reason = str(error) or type(error).__name__
         return Failure(index, name, reason if name in reason else f"{name}: {reason}")

@@ -16,8 +16,14 @@ TEMPORARY = re.compile(rf"\.dsve-{HOST}-(\d+)-\d+\.tmp")  # of this machine; pro
 NUMBERS = itertools.count()
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LITTLE = 16e6  # bytes that are free on a disk that counts as full
-# How torch, numpy and FAISS say that they could not write.
-OF_WRITING = ("PytorchStreamWriter", "unexpected pos", "requested and", "write error")
+# How torch, numpy, FAISS and safetensors say that they could not write.
+OF_WRITING = (
+    "PytorchStreamWriter", "unexpected pos", "requested and", "write error", "I/O error",
+)  # fmt: skip
+
+
+class FullDisk(OSError):
+    """A disk has no space for a file: that concerns all of a run, not one of its items."""
 
 
 @contextlib.contextmanager
@@ -32,32 +38,81 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
         size: that it will have, in bytes, if that is known.
 
     Raises:
-        OSError: if it cannot be written; the message says how much space there was.
+        FullDisk: if there is no space for it; the message says how much there was.
     """
     if path.exists() and not path.is_file():
         yield path
         return
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path.parent)
-    if size > (free := shutil.disk_usage(path.parent).free):
-        raise OSError(f"{path} needs {size / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
-    temporary = path.with_name(f".dsve-{HOST}-{os.getpid()}-{next(NUMBERS)}.tmp")
-    try:
+    with _temporary(path, path.parent, size) as temporary:
         yield temporary
         temporary.replace(path)
+
+
+@contextlib.contextmanager
+def replacing_files(folder: Path, size: int = 0) -> Iterator[Path]:
+    """Give a temporary folder, whose files are moved into ``folder`` once all of them are whole.
+
+    Args:
+        folder: made if need be; its other files stay.
+        size: of the files together, in bytes, if that is known.
+
+    Raises:
+        FullDisk: if there is no space for them; what was there before stays whole.
+    """
+    with _temporary(folder, folder, size) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            file.replace((folder / file.name).resolve())  # a link stays one
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, folder: Path, size: int) -> Iterator[Path]:
+    """Give a path in a folder, of which nothing is left in the end; tell a full disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    check_space(target, folder, size)
+    temporary = folder / f".dsve-{HOST}-{os.getpid()}-{next(NUMBERS)}.tmp"
+    try:
+        yield temporary
+    except FullDisk:  # of another file, told already
+        raise
     except (OSError, RuntimeError) as error:
-        if not _is_of_writing(error, path.parent):
+        if not _is_of_writing(error, folder):
             raise
-        written = temporary.stat().st_size if temporary.exists() else 0
-        free = shutil.disk_usage(path.parent).free
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise OSError(
-            f"{path} cannot be written ({reason.splitlines()[0]}): {written / 1e6:.1f} MB of it "
+        written, free = _size(temporary), shutil.disk_usage(folder).free
+        reason = (error.strerror if isinstance(error, OSError) else None) or repr(error)
+        raise FullDisk(
+            f"{target} cannot be written ({reason}): {written / 1e6:.1f} MB of it "
             f"were, and {free / 1e6:.0f} MB are free"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def check_space(target: Path, folder: Path, size: int) -> None:
+    """Make sure, before any work, that a folder has space for so many bytes.
+
+    Raises:
+        FullDisk: if it has not; the message names ``target``.
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise FullDisk(f"{target} needs {size / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
+
+
+def _size(path: Path) -> int:
+    """Add up the bytes of a file, or of a folder's files; 0 if there is none."""
+    files = path.iterdir() if path.is_dir() else [path] if path.exists() else []
+    return sum(file.stat().st_size for file in files)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_of_writing(error: OSError | RuntimeError, folder: Path) -> bool:
@@ -75,7 +130,7 @@ def remove_leftovers(folder: Path) -> None:
     for file in folder.glob(".dsve-*.tmp"):
         match = TEMPORARY.fullmatch(file.name)
         if match and not _is_alive(int(match[1])):
-            file.unlink(missing_ok=True)
+            _remove(file)
 
 
 def _is_alive(process: int) -> bool:
@@ -95,12 +150,13 @@ def reserve(path: Path, size: int) -> None:
 
     Args:
         path: of a file that is there; it is removed if there is no space for it.
-        size: in bytes.
+        size: in bytes; that of the file as it is, with its header, if that is more.
 
     Raises:
-        OSError: if the disk has less space; the message says how much.
+        FullDisk: if the disk has less space; the message says how much.
     """
     free = shutil.disk_usage(path.parent).free
+    size = max(size, path.stat().st_size)
     try:
         if size > free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -109,6 +165,6 @@ def reserve(path: Path, size: int) -> None:
                 os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         path.unlink()
-        raise OSError(
+        raise FullDisk(
             f"{path} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: {error.strerror}"
         ) from error

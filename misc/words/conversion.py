@@ -5,8 +5,6 @@ import collections
 import functools
 import logging
 import re
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -36,14 +34,13 @@ def read_vectors(file: Path) -> tuple[list[str], np.ndarray]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"no word vectors at {file}")
-    try:
-        words, table = _read_any(str(file))
-    except (ValueError, EOFError, LookupError, OSError, struct.error, zlib.error) as error:
-        if isinstance(error, OSError) and error.filename:  # the disk's fault, not the content's
-            raise
+    # Whatever gensim or a decompressor raises of bytes that mean nothing to it.
+    read = read_item(0, str(file), functools.partial(_read_any, str(file)))
+    if isinstance(read, Failure):
         raise ValueError(
-            f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {error}"
-        ) from error
+            f"{file} cannot be read as word vectors of GloVe, word2vec or fastText: {read.reason}"
+        )
+    words, table = read
     if not np.isfinite(table).all():
         raise ValueError(f"{file} holds word vectors that are NaN or infinite")
     return words, table.astype(np.float32, copy=False)

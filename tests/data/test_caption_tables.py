@@ -93,3 +93,10 @@ def test_odd_entries_of_karpathys_and_cocos_files_are_named(photos, caplog):
     coco["annotations"] = [{"id": 5, "image_id": 1, "caption": "a dog"}, {"id": 6}, "x"]
     assert read(photos, "c.json", json.dumps(coco)) == {"1.png": ("a dog",)}
     assert "c.json, annotation 1: 'image_id'" in caplog.text
+
+
+def test_names_that_no_file_can_have_are_told(photos, caplog):
+    rows = [{"image": "\ud800.png", "caption": "a"}, {"image": "x\0", "caption": "a"}]
+    lines = "\n".join(map(json.dumps, [*rows, {"image": "1.png", "caption": "a dog"}]))
+    assert read(photos, "a.jsonl", lines) == {"1.png": ("a dog",)}
+    assert "line 1: there is no image" in caplog.text

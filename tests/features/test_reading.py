@@ -1,3 +1,5 @@
+import random
+
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -63,3 +65,19 @@ def test_an_archive_that_points_before_its_start_is_named(tmp_path):
             load_embeddings(tmp_path / "b.npz")
         except ValueError as error:
             assert "b.npz" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("suffix", READ_AGAIN)
+def test_a_mutated_file_is_read_or_one_value_error_that_names_it(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    save_embeddings(path, ["a", "b", "c"], unit_rows(3, 4))
+    whole, rng = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 6)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(bytes(data))
+        try:
+            load_embeddings(path)
+        except ValueError as error:
+            assert str(path) in str(error)

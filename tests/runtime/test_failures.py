@@ -4,6 +4,7 @@ import struct
 import pytest
 
 from misc.runtime.failures import SHOWN, Failure, apart, read_item, tell
+from misc.runtime.files import FullDisk
 
 
 def raising(error):
@@ -47,3 +48,8 @@ def test_many_failures_are_told_up_to_a_limit_and_counted_beyond(caplog):
     assert len(caplog.messages) == SHOWN + 1
     assert caplog.messages[0] == "left out: 0: broken"
     assert caplog.messages[-1] == "left out: 5 more like these"
+
+
+def test_a_full_disk_is_no_fault_of_one_item():
+    with pytest.raises(FullDisk, match="needs 9 MB"):
+        read_item(3, "a.jpg", raising(FullDisk("out/a.png needs 9 MB, and 0 MB are free")))

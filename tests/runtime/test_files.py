@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from misc.runtime.files import HOST, replacing
+from misc.runtime.files import HOST, FullDisk, replacing, replacing_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +57,9 @@ def test_names_of_any_length_have_short_temporary_ones(tmp_path):
 def test_what_a_killed_process_left_is_removed_but_nothing_else(tmp_path):
     dead, alive = f".dsve-{HOST}-999999999-0.tmp", f".dsve-{HOST}-{os.getppid()}-0.tmp"
     kept = {alive, ".dsve-elsewhere-999999999-0.tmp", ".notes.tmp", "a.txt"}
+    folder = tmp_path / f".dsve-{HOST}-999999999-1.tmp"
+    folder.mkdir()
+    (folder / "model.safetensors").touch()
     for name in (dead, *kept - {"a.txt"}):
         (tmp_path / name).touch()
     with replacing(tmp_path / "a.txt") as temporary:
@@ -69,6 +73,9 @@ WRITERS = {
     "text": "temporary.write_text('x' * 10**6)",
     "parquet": "import pyarrow as p, pyarrow.parquet as q, numpy as n; "
     "q.write_table(p.table({'a': n.random.rand(10**6)}), temporary)",
+    "safetensors": "import numpy, safetensors.numpy as s; from safetensors import SafetensorError\n"
+    "        try: s.save_file({'a': numpy.zeros(10**6)}, temporary)\n"
+    "        except SafetensorError as error: raise OSError(str(error)) from error",
     "faiss": "import faiss, numpy; i = faiss.IndexFlatL2(100); "
     "i.add(numpy.zeros((10**4, 100), 'f4')); faiss.write_index(i, str(temporary))",
 }
@@ -99,6 +106,34 @@ def test_a_file_that_finds_no_space_is_one_clear_line_and_the_old_one_whole(tmp_
 
 
 def test_a_size_that_is_known_is_compared_with_what_is_free_before(tmp_path):
-    refused = pytest.raises(OSError, match="needs .* MB, and .* MB are free")
-    with refused, replacing(tmp_path / "a.pt", size=10**18):
-        pass
+    refused = pytest.raises(FullDisk, match="needs .* MB, and .* MB are free")
+    for writing in (replacing, replacing_files):
+        with refused, writing(tmp_path / "a.pt", size=10**18):
+            pass
+
+
+def test_files_of_a_folder_appear_once_all_of_them_are_whole(tmp_path):
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere.txt"
+    folder.mkdir()
+    elsewhere.write_text("old")
+    (folder / "link.txt").symlink_to(elsewhere)
+    (folder / "other.txt").write_text("stays")
+    with pytest.raises(KeyError), replacing_files(folder) as temporary:  # noqa: PT012
+        (temporary / "link.txt").write_text("half")
+        raise KeyError
+    assert elsewhere.read_text() == "old"
+    with replacing_files(folder) as temporary:
+        for name in ("link.txt", "new.txt"):
+            (temporary / name).write_text("new")
+        assert not (folder / "new.txt").exists()
+    assert {file.name for file in folder.iterdir()} == {"link.txt", "new.txt", "other.txt"}
+    assert (folder / "link.txt").is_symlink()
+    assert elsewhere.read_text() == (folder / "new.txt").read_text() == "new"
+
+
+def test_a_full_disk_is_told_of_the_file_that_it_had_no_space_for(tmp_path):
+    with pytest.raises(FullDisk) as caught, replacing(tmp_path / "rows.npy"):  # noqa: PT012
+        with replacing(tmp_path / "names.txt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(caught.value).startswith(f"{tmp_path / 'names.txt'} cannot be written (No space")
+    assert "rows.npy" not in str(caught.value)

@@ -147,3 +147,9 @@ def test_what_only_calls_itself_compressed_is_named(tmp_path):
     (tmp_path / "words.txt.gz").write_text("dog 1 2\ncat 3 4\n")
     with pytest.raises(ValueError, match=r"words\.txt\.gz cannot be read as word vectors"):
         read_vectors(tmp_path / "words.txt.gz")
+
+
+def test_a_file_that_is_not_compressed_as_its_name_says_is_named(tmp_path):
+    (tmp_path / "vectors.txt.gz").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"vectors.txt.gz cannot be read as word vectors"):
+        convert(tmp_path / "vectors.txt.gz", tmp_path / "words")
