@@ -41,7 +41,7 @@ def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = No
         card: the model card, ``README.md``; ``None`` is a short one.
 
     Raises:
-        FullDisk: if there is no space for it; what was there before stays whole.
+        FullDiskError: if there is no space for it; what was there before stays whole.
     """
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     with replacing_files(folder, size) as temporary:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from misc.runtime.files import FullDisk
+from misc.runtime.files import FullDiskError
 
 SHOWN = 20  # failures that are told one by one
 
@@ -33,11 +33,11 @@ def read_item(index: int, name: str, read: Callable[[], Item]) -> Item | Failure
         read: reads it.
 
     Raises:
-        FullDisk: as it is; the next item would find no space either.
+        FullDiskError: as it is; the next item would find no space either.
     """
     try:
         return read()
-    except FullDisk:
+    except FullDiskError:
         raise
     except Exception as error:
         reason = str(error) or type(error).__name__

@@ -22,7 +22,7 @@ OF_WRITING = (
 )  # fmt: skip
 
 
-class FullDisk(OSError):
+class FullDiskError(OSError):
     """A disk has no space for a file: that concerns all of a run, not one of its items."""
 
 
@@ -38,7 +38,7 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
         size: that it will have, in bytes, if that is known.
 
     Raises:
-        FullDisk: if there is no space for it; the message says how much there was.
+        FullDiskError: if there is no space for it; the message says how much there was.
     """
     if path.exists() and not path.is_file():
         yield path
@@ -58,7 +58,7 @@ def replacing_files(folder: Path, size: int = 0) -> Iterator[Path]:
         size: of the files together, in bytes, if that is known.
 
     Raises:
-        FullDisk: if there is no space for them; what was there before stays whole.
+        FullDiskError: if there is no space for them; what was there before stays whole.
     """
     with _temporary(folder, folder, size) as temporary:
         temporary.mkdir()
@@ -76,14 +76,14 @@ def _temporary(target: Path, folder: Path, size: int) -> Iterator[Path]:
     temporary = folder / f".dsve-{HOST}-{os.getpid()}-{next(NUMBERS)}.tmp"
     try:
         yield temporary
-    except FullDisk:  # of another file, told already
+    except FullDiskError:  # of another file, told already
         raise
     except (OSError, RuntimeError) as error:
         if not _is_of_writing(error, folder):
             raise
         written, free = _size(temporary), shutil.disk_usage(folder).free
         reason = (error.strerror if isinstance(error, OSError) else None) or repr(error)
-        raise FullDisk(
+        raise FullDiskError(
             f"{target} cannot be written ({reason}): {written / 1e6:.1f} MB of it "
             f"were, and {free / 1e6:.0f} MB are free"
         ) from error
@@ -95,11 +95,11 @@ def check_space(target: Path, folder: Path, size: int) -> None:
     """Make sure, before any work, that a folder has space for so many bytes.
 
     Raises:
-        FullDisk: if it has not; the message names ``target``.
+        FullDiskError: if it has not; the message names ``target``.
     """
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise FullDisk(f"{target} needs {size / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
+        raise FullDiskError(f"{target} needs {size / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free")
 
 
 def _size(path: Path) -> int:
@@ -153,7 +153,7 @@ def reserve(path: Path, size: int) -> None:
         size: in bytes; that of the file as it is, with its header, if that is more.
 
     Raises:
-        FullDisk: if the disk has less space; the message says how much.
+        FullDiskError: if the disk has less space; the message says how much.
     """
     free = shutil.disk_usage(path.parent).free
     size = max(size, path.stat().st_size)
@@ -165,6 +165,6 @@ def reserve(path: Path, size: int) -> None:
                 os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         path.unlink()
-        raise FullDisk(
+        raise FullDiskError(
             f"{path} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: {error.strerror}"
         ) from error

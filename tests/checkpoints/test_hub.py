@@ -12,6 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from misc.checkpoints import hub
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.embedder import Embedder
+from misc.runtime.files import HOST
 from models.joint_embedding import JointEmbedding
 from tests.checkpoints.published_folder import assert_same_weights, publish
 
@@ -137,3 +138,15 @@ def test_a_full_disk_is_one_clear_line_and_the_old_folder_stays_whole(folder, ch
         assert "MB are free" in ended.stderr.splitlines()[-1]
     assert [*(tmp_path / "new").iterdir()] == []
     assert not (tmp_path / "new.pt").exists()
+
+
+def test_what_a_killed_publish_left_goes_with_the_next_and_links_stay(model, folder, tmp_path):
+    left = tmp_path / "model" / f".dsve-{HOST}-999999999-0.tmp"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    link = tmp_path / "model" / "model.safetensors"
+    link.symlink_to(tmp_path / "weights")
+    hub.save_folder(tmp_path / "model", model)
+    assert {file.name for file in link.parent.iterdir()} == {"config.json", link.name, "README.md"}
+    assert link.is_symlink()
+    assert (tmp_path / "weights").read_bytes() == (folder / "model.safetensors").read_bytes()

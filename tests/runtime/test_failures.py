@@ -4,7 +4,7 @@ import struct
 import pytest
 
 from misc.runtime.failures import SHOWN, Failure, apart, read_item, tell
-from misc.runtime.files import FullDisk
+from misc.runtime.files import FullDiskError
 
 
 def raising(error):
@@ -51,5 +51,5 @@ def test_many_failures_are_told_up_to_a_limit_and_counted_beyond(caplog):
 
 
 def test_a_full_disk_is_no_fault_of_one_item():
-    with pytest.raises(FullDisk, match="needs 9 MB"):
-        read_item(3, "a.jpg", raising(FullDisk("out/a.png needs 9 MB, and 0 MB are free")))
+    with pytest.raises(FullDiskError, match="needs 9 MB"):
+        read_item(3, "a.jpg", raising(FullDiskError("out/a.png needs 9 MB, and 0 MB are free")))
