@@ -39,13 +39,16 @@ def load_embeddings(path: Path | str) -> tuple[list[str], Tensor]:
     # Whatever numpy, zipfile or pyarrow raise of bytes that mean nothing to them.
     read = read_item(0, str(path), functools.partial(READERS[path.suffix], path))
     if isinstance(read, Failure):
-        raise ValueError(f"{path} is no file of embeddings: {read.reason}")
+        reason = " ".join(read.reason.removeprefix(f"{path}: ").split())
+        raise ValueError(f"{path} is no file of embeddings: {reason}")
     names, rows = read
+    if rows.dtype.kind not in "fiu":
+        raise ValueError(f"{path} has embeddings of {rows.dtype}, which are no real numbers")
     if rows.ndim != 2 or len(names) != len(rows):
         raise ValueError(f"{path} has {len(names)} names, but embeddings of shape {rows.shape}")
     embeddings = torch.from_numpy(np.require(rows, np.float32, "W"))
     _check_finite(path, names, embeddings)
-    return list(names), embeddings
+    return list(map(str, names)), embeddings
 
 
 def _check_finite(path: Path, names: Sequence[str], embeddings: Tensor) -> None:
@@ -63,16 +66,32 @@ def _read_parts(folder: Path) -> tuple[list[str], Tensor]:
             f"{folder} has no {MANIFEST}: it is no folder of embeddings, or its extraction has not "
             "ended; run that again"
         )
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = folder / MANIFEST
+    listed = read_item(0, str(manifest), functools.partial(_read_manifest, manifest))
+    if isinstance(listed, Failure):
+        raise ValueError(
+            f"{manifest} is no list of parts: {listed.reason.removeprefix(f'{manifest}: ')}"
+        )
+    dimension, parts = listed
     names: list[str] = []
-    embeddings = torch.empty(manifest["rows"], manifest["dimension"])
-    for part in manifest["parts"]:
-        part_names, rows = load_embeddings(folder / part["file"])
-        if len(rows) != part["rows"]:
-            raise ValueError(f"{folder / part['file']} has {len(rows)} rows, not {part['rows']}")
+    embeddings = torch.empty(sum(parts.values()), dimension)
+    for file, count in parts.items():
+        part_names, rows = load_embeddings(folder / file)
+        if tuple(rows.shape) != (count, dimension):
+            raise ValueError(
+                f"{folder / file} has embeddings of shape {tuple(rows.shape)}, and {MANIFEST} says "
+                f"{(count, dimension)}"
+            )
         embeddings[len(names) : len(names) + len(rows)] = rows
         names += part_names
     return names, embeddings
+
+
+def _read_manifest(file: Path) -> tuple[int, dict[str, int]]:
+    """Read the dimension, and the number of rows of each part."""
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    parts = {str(part["file"]): int(part["rows"]) for part in manifest["parts"]}
+    return int(manifest["dimension"]), parts
 
 
 PICKLE_REMEDY = """, as a .pkl could run code; this rewrites one that you trust: \
@@ -83,9 +102,11 @@ names, rows = pickle.load(open('%s', 'rb')); save('features.npz', names, torch.t
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
     with np.load(path, allow_pickle=False) as arrays:
         if "names_utf8" not in arrays:
-            return arrays["names"].tolist(), arrays["embeddings"]
-        text, ends = arrays["names_utf8"].tobytes(), arrays["names_ends"].tolist()  # long ones
-        pieces = (text[start:end] for start, end in itertools.pairwise([0, *ends]))
+            return arrays["names"].ravel().tolist(), arrays["embeddings"]
+        text, ends = arrays["names_utf8"].tobytes(), [0, *arrays["names_ends"].tolist()]  # long
+        if ends != sorted(ends) or ends[-1] != len(text):
+            raise ValueError("names_ends do not divide names_utf8")
+        pieces = (text[start:end] for start, end in itertools.pairwise(ends))
         names = [piece.decode("utf-8", errors="surrogatepass") for piece in pieces]
         return names, arrays["embeddings"]
 
@@ -97,7 +118,10 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
-    table = pyarrow.parquet.read_table(path)
+    with path.open("rb") as file:  # which may have a name that is no UTF-8
+        table = pyarrow.parquet.read_table(file)
+    if table["name"].null_count:
+        raise ValueError(f"row {table['name'].to_pylist().index(None)} has no name")
     column = table["embedding"].combine_chunks()  # lists, of a fixed size or not
     lengths = set(pyarrow.compute.list_value_length(column).to_pylist())
     if len(lengths) > 1 or None in lengths:

@@ -26,7 +26,11 @@ from misc.runtime.files import replacing
 DTYPES = ("float32", "float16")
 MANIFEST = "manifest.json"  # of a folder of parts
 CHUNK = 1024  # rows or names in memory at once
-UNFIT = {".npy": "[\r\n]", ".parquet": "[\ud800-\udfff]"}  # in names: lines, and what is not UTF-8
+UNFIT = {  # in names
+    ".npz": "\0+$",  # numpy pads with it
+    ".npy": "[\r\n\ud800-\udc7f\udd00-\udfff]",  # ends of lines, and what no byte stands for
+    ".parquet": "[\ud800-\udfff]",  # what is no UTF-8
+}
 WIDE = 16e6  # bytes of names as numpy's own text, which gives each the width of the longest
 
 logger = logging.getLogger(__name__)
@@ -186,7 +190,10 @@ def _write_parquet(writer: EmbeddingsWriter, path: Path) -> None:
     vector = pyarrow.list_(number, writer.dimension)
     columns = [("name", pyarrow.string()), ("embedding", vector)]
     schema = pyarrow.schema(columns, metadata=writer.about)
-    with pyarrow.parquet.ParquetWriter(path, schema, use_dictionary=False) as file:
+    with (
+        path.open("wb") as opened,  # by us, as the folder may have a name that is no UTF-8
+        pyarrow.parquet.ParquetWriter(opened, schema, use_dictionary=False) as file,
+    ):
         start = 0
         for rows in writer.chunks():
             names = writer.names[start : start + len(rows)]

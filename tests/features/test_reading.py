@@ -1,5 +1,7 @@
+import json
 import random
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -81,3 +83,53 @@ def test_a_mutated_file_is_read_or_one_value_error_that_names_it(tmp_path, suffi
             load_embeddings(path)
         except ValueError as error:
             assert str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"name": ["a"], "embedding": ["x"]}, "is no file of embeddings"),
+        ({"name": ["a"], "embedding": [["x", "y"]]}, "embeddings of object, which are no real"),
+        ({"name": ["a", None], "embedding": [[1.0], [2.0]]}, "row 1 has no name"),
+        ({"name": ["a"], "embedding": [[1.0, None]]}, "row 0, 'a', has numbers that are not"),
+        ({"embedding": [[1.0]]}, "is no file of embeddings"),
+    ],
+)
+def test_columns_that_are_not_names_and_rows_are_said_with_the_file(tmp_path, columns, complaint):
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=f"a.parquet.*{complaint}") as caught:
+        load_embeddings(tmp_path / "a.parquet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"names": ["a"], "embeddings": [["x"]]}, "embeddings of <U1"),
+        ({"names": ["a"], "embeddings": [[1j]]}, "embeddings of complex128"),
+        ({"names": "ab", "embeddings": [[1.0], [2.0]]}, "1 names, but embeddings of shape"),
+        ({"names_utf8": np.uint8([65]), "names_ends": [-1], "embeddings": [[1.0]]}, "names_ends"),
+        ({"names_utf8": np.uint8([65]), "names_ends": [9], "embeddings": [[1.0]]}, "names_ends"),
+    ],
+)
+def test_arrays_that_are_not_names_and_rows_are_said_with_the_file(tmp_path, arrays, complaint):
+    np.savez(tmp_path / "a.npz", **{name: np.array(array) for name, array in arrays.items()})
+    with pytest.raises(ValueError, match=f"a.npz.*{complaint}"):
+        load_embeddings(tmp_path / "a.npz")
+
+
+def test_names_that_are_numbers_are_read_as_text(tmp_path):
+    np.savez(tmp_path / "a.npz", names=np.array([7, 8]), embeddings=np.eye(2, dtype=np.float32))
+    assert load_embeddings(tmp_path / "a.npz")[0] == ["7", "8"]
+
+
+@pytest.mark.parametrize("change", ["{", "[]", {"parts": [{}]}, {"dimension": 9}])
+def test_a_manifest_that_does_not_describe_the_parts_is_named(tmp_path, change):
+    save_embeddings(tmp_path / "part-00000.parquet", ["a", "b"], unit_rows(2, 4))
+    parts = {"dimension": 4, "rows": 2, "parts": [{"file": "part-00000.parquet", "rows": 2}]}
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(parts))
+    assert load_embeddings(tmp_path)[0] == ["a", "b"]
+    manifest.write_text(change if isinstance(change, str) else json.dumps({**parts, **change}))
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        load_embeddings(tmp_path)

@@ -108,15 +108,30 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "name"), [(".npy", "a\nb"), (".npy", "a\rb"), (".parquet", "caf\udce9.jpg")]
+    ("suffix", "name"),
+    [
+        (".npy", "a\nb"),
+        (".npy", "a\rb"),
+        (".npy", "\ud800.jpg"),
+        (".npz", "a\0"),
+        (".parquet", "caf\udce9.jpg"),
+    ],
 )
 def test_a_name_that_the_format_cannot_hold_is_escaped_and_told(tmp_path, suffix, name, caplog):
     save_embeddings(tmp_path / f"a{suffix}", ["fine", name], unit_rows(2, 4))
     shown = name.encode("unicode_escape").decode()
     assert load_embeddings(tmp_path / f"a{suffix}")[0] == ["fine", shown]
     assert f"a{suffix}: 1 names are escaped" in caplog.text
-    save_embeddings(tmp_path / "a.npz", [name], unit_rows(1, 4))
-    assert load_embeddings(tmp_path / "a.npz")[0] == [name]
+    pickled = tmp_path / "a.pkl"
+    save_embeddings(pickled, [name], unit_rows(1, 4))
+    assert pickle.loads(pickled.read_bytes())[0] == [name]
+
+
+@pytest.mark.parametrize("suffix", READ_AGAIN)
+def test_folders_have_names_of_any_kind(tmp_path, suffix):
+    folder = tmp_path / "caf\udce9"
+    save_embeddings(folder / f"a{suffix}", ["x"], unit_rows(1, 4))
+    assert load_embeddings(folder / f"a{suffix}")[0] == ["x"]
 
 
 def test_one_long_name_does_not_make_all_of_them_wide(tmp_path):
