@@ -5,14 +5,16 @@ import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from misc.data.entries import leave_out, read_entries
 from misc.data.json_files import format_of, read_json
 from misc.data.paths import DataPaths
-from misc.runtime.failures import Failure, read_item, tell
+from misc.runtime.failures import Failure
 
+Item = TypeVar("Item")
 Form = TypeVar("Form")  # what is read of an annotation: its outline, or its box
 Size = tuple[int, int]
 
@@ -38,7 +40,10 @@ class CocoThings(Generic[Form]):
 
 
 def read_things(
-    paths: DataPaths, crowds: bool, read_form: Callable[[dict[str, Any], Size], Form]
+    paths: DataPaths,
+    crowds: bool,
+    read_form: Callable[[dict[str, Any], Size], Form],
+    left_out: list[Failure] | None = None,
 ) -> CocoThings[Form]:
     """Read COCO's instances of val2014; what is wrong with one leaves it out, with its id.
 
@@ -47,80 +52,84 @@ def read_things(
         crowds: also groups of things (``iscrowd``, 0 where it is missing).
         read_form: reads the form of an annotation in an image of some size (width, height), and
             raises whatever it likes if that is none.
+        left_out: gets the entries that cannot be used, which are logged in any case.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken, or has no image or no category that can be used.
     """
     file = paths.existing(paths.instances)
-    with format_of(file, "COCO's instances"):
-        content = read_json(file)
-        listed, categories, annotations = (
-            list(content[key]) for key in ("images", "categories", "annotations")
-        )
+    listed = _listed(file)
     failures: list[Failure] = []
-    images = _read_images(listed, paths.images / "val2014", failures, file.name)
-    names = {int(category["id"]): str(category["name"]) for category in categories}
+
+    def each(key: str, what: str, read: Callable[[dict[str, Any]], Item]) -> Iterator[Item]:
+        return read_entries(listed[key], f"{file.name}, {what}", read, failures, _id)
+
+    images: dict[int, CocoImage] = {}
+    read_image = functools.partial(_image, images, paths.images / "val2014")
+    for image in each("images", "image", read_image):
+        images[image.image_id] = image
+    names = dict(each("categories", "category", _category))
     if not images or not names:
         reason = f": {failures[0].reason}" if failures else ""
         raise ValueError(f"{file} has {len(images)} images and {len(names)} categories{reason}")
     of_image: dict[int, list[tuple[int, Form]]] = collections.defaultdict(list)
-    for index, annotation in enumerate(annotations):
-        if not crowds and isinstance(annotation, dict) and annotation.get("iscrowd"):
-            continue
-        read = functools.partial(_thing, annotation, images, names, read_form)
-        thing = read_item(index, f"{file.name}, annotation {_id(annotation)}", read)
-        if isinstance(thing, Failure):
-            failures.append(thing)
-        else:
-            of_image[thing[0]].append(thing[1:])
-    _tell(failures, len(listed) + len(annotations), file)
+    read = functools.partial(_thing, images, names, crowds, read_form)
+    for thing in filter(None, each("annotations", "annotation", read)):
+        of_image[thing[0]].append(thing[1:])
+    leave_out(failures, left_out, logger)
     return CocoThings(list(images.values()), names, dict(of_image))
 
 
-def _tell(failures: list[Failure], total: int, file: Path) -> None:
-    tell(failures, logger)
-    if failures:
-        logger.warning("%s: %d of %d entries are left out", file, len(failures), total)
-
-
-def _read_images(
-    listed: list[Any], folder: Path, failures: list[Failure], name: str
-) -> dict[int, CocoImage]:
-    images = {}
-    for index, entry in enumerate(listed):
-        read = functools.partial(_image, entry, folder)
-        image = read_item(index, f"{name}, image {_id(entry)}", read)
-        if isinstance(image, Failure):
-            failures.append(image)
-        else:
-            images[image.image_id] = image
-    return images
+def _listed(file: Path) -> dict[str, list[Any]]:
+    with format_of(file, "COCO's instances"):
+        content = read_json(file)
+        return {key: list(content[key]) for key in ("images", "categories", "annotations")}
 
 
 def _id(entry: object) -> object:
     return entry.get("id", "without an id") if isinstance(entry, dict) else "that is no object"
 
 
-def _image(entry: dict[str, Any], folder: Path) -> CocoImage:
-    width, height = int(entry["width"]), int(entry["height"])
-    if width < 1 or height < 1:
-        raise ValueError(f"{width} x {height} pixels are no size")
-    return CocoImage(int(entry["id"]), folder / entry["file_name"], (width, height))
+def _image(images: dict[int, CocoImage], folder: Path, entry: dict[str, Any]) -> CocoImage:
+    image = CocoImage(int(entry["id"]), folder / entry["file_name"], read_size(entry))
+    if images.get(image.image_id, image) != image:
+        raise ValueError("it is listed before, and otherwise")
+    return image
+
+
+def _category(entry: dict[str, Any]) -> tuple[int, str]:
+    return int(entry["id"]), str(entry["name"])
 
 
 def _thing(
-    annotation: dict[str, Any],
     images: dict[int, CocoImage],
     names: dict[int, str],
+    crowds: bool,
     read_form: Callable[[dict[str, Any], Size], Form],
-) -> tuple[int, int, Form]:
+    annotation: dict[str, Any],
+) -> tuple[int, int, Form] | None:
+    """Read the image, category and form of an annotation; ``None`` of a crowd not asked for."""
+    if int(annotation.get("iscrowd") or 0) and not crowds:
+        return None
     image_id, category = int(annotation["image_id"]), int(annotation["category_id"])
     if image_id not in images:
         raise ValueError(f"the file lists no image {image_id}")
     if category not in names:
         raise ValueError(f"the file has no category {category}")
     return image_id, category, read_form(annotation, images[image_id].size)
+
+
+def read_size(entry: dict[str, Any]) -> Size:
+    """Read the size of an image (width, height) in pixels.
+
+    Raises:
+        ValueError: if one of them is not above 0.
+    """
+    width, height = int(entry["width"]), int(entry["height"])
+    if width < 1 or height < 1:
+        raise ValueError(f"{width} x {height} pixels are no size")
+    return width, height
 
 
 def read_box(annotation: dict[str, Any], size: Size) -> list[float]:

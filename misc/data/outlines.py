@@ -12,6 +12,7 @@ from torch import Tensor
 
 from misc.data.coco_things import read_things
 from misc.data.paths import DataPaths
+from misc.runtime.failures import Failure
 
 Segmentation = list[np.ndarray] | dict[str, Any]  # polygons [(P, 2)], or a run-length encoding
 
@@ -26,18 +27,21 @@ class InstanceImage:
     instances: tuple[tuple[int, Segmentation], ...]  # place in the list of categories, outline
 
 
-def read_instances(paths: DataPaths, crowds: bool = True) -> tuple[list[InstanceImage], list[str]]:
+def read_instances(
+    paths: DataPaths, crowds: bool = True, left_out: list[Failure] | None = None
+) -> tuple[list[InstanceImage], list[str]]:
     """Read the outlined things of COCO val2014: all images, and the names of all categories.
 
     Args:
         paths: where the files are.
         crowds: also the outlines around groups of things (``iscrowd``).
+        left_out: gets the entries that cannot be used, which are logged in any case.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken or has no image or no category.
     """
-    things = read_things(paths, crowds, read_outline)
+    things = read_things(paths, crowds, read_outline, left_out)
     places = {category: place for place, category in enumerate(things.names)}
     images = [
         InstanceImage(
@@ -64,7 +68,7 @@ def read_outline(annotation: dict[str, Any], size: tuple[int, int]) -> Segmentat
     segmentation = annotation["segmentation"]
     if isinstance(segmentation, dict):
         _check_encoding(segmentation, size)
-        return segmentation
+        return {"size": [size[1], size[0]], "counts": segmentation["counts"]}
     polygons = [np.array(polygon, dtype=np.float64) for polygon in segmentation]
     if not polygons:
         raise ValueError("it has no polygon")
@@ -94,6 +98,8 @@ def _unpacked(text: str) -> list[int]:
     value, shift = 0, 0
     for code in text.encode("ascii"):
         bits = code - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{chr(code)!r} packs no run")
         value |= (bits & 0x1F) << shift
         shift += 5
         if bits & 0x20:

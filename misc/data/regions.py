@@ -5,17 +5,18 @@ import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from misc.data.coco_things import CocoImage, read_box, read_things
+from misc.data.coco_things import CocoImage, Size, read_box, read_size, read_things
+from misc.data.entries import leave_out, read_entries
 from misc.data.json_files import stream_json
 from misc.data.paths import DataPaths
-from misc.runtime.failures import Failure, read_item, tell
+from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,12 @@ class RegionImage:
     phrase_of_box: Tensor  # (B,), the place of the phrase that each box is of
 
 
-def read_coco_ids(paths: DataPaths) -> set[int]:
+def read_coco_ids(paths: DataPaths, left_out: list[Failure] | None = None) -> set[int]:
     """Read which images COCO val2014 has.
+
+    Args:
+        paths: where the files are.
+        left_out: gets the ids that are none, which are logged in any case.
 
     Raises:
         FileNotFoundError: if neither the captions nor the instances of val2014 are there.
@@ -42,13 +47,20 @@ def read_coco_ids(paths: DataPaths) -> set[int]:
     """
     files = (file for file in (paths.captions, paths.instances) if file.exists())
     file = paths.existing(next(files, paths.captions))
-    ids = set(stream_json(file, "images.item.id"))
+    failures: list[Failure] = []
+    listed = stream_json(file, "images.item.id")
+    ids = set(read_entries(listed, f"{file.name}, image", int, failures))
     if not ids:
         raise ValueError(f"{file} lists no images")
+    leave_out(failures, left_out, logger)
     return ids
 
 
-def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> list[RegionImage]:
+def read_regions(
+    paths: DataPaths,
+    coco_ids: Collection[int] | None = None,
+    left_out: list[Failure] | None = None,
+) -> list[RegionImage]:
     """Read the images of Visual Genome that have regions, in the order of ``image_data.json``.
 
     Images and regions are joined by id. Only what is returned is kept of the large files.
@@ -56,6 +68,7 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
     Args:
         paths: where the files are.
         coco_ids: keep only the images that COCO knows under one of these ids; ``None``: all.
+        left_out: gets the images and regions that cannot be used, which are logged in any case.
 
     Raises:
         FileNotFoundError: if one of the two JSON files is missing.
@@ -63,95 +76,124 @@ def read_regions(paths: DataPaths, coco_ids: Collection[int] | None = None) -> l
     """
     images_file, regions_file = paths.existing(paths.region_images), paths.existing(paths.regions)
     failures: list[Failure] = []
-    entries = _read_images(images_file, coco_ids, failures)
-    regions = _read_phrases(regions_file, entries, failures)
-    tell(failures, logger)
+    sizes = _read_sizes(images_file, coco_ids, failures)
+    regions = _read_phrases(regions_file, sizes, failures)
+    leave_out(failures, left_out, logger)
     images = [
-        RegionImage(
-            image_id,
-            _region_image_path(paths, image_id),
-            entries[image_id],
-            tuple(ids),
-            tuple(phrases),
-            torch.tensor(boxes).view(-1, 4),
-            torch.arange(len(ids)),
-        )
-        for image_id, (ids, phrases, boxes) in regions.items()
-        if ids
+        _region_image(paths, image_id, regions.pop(image_id))  # one after the other is let go
+        for image_id in list(regions)
     ]
     if not images:
         raise ValueError(
-            f"{regions_file} has no region in the images that were chosen, {len(entries)} of "
-            f"those in {images_file}; --all-images chooses all of them"
+            f"{regions_file} has no region in the images that were chosen, "
+            f"{sum(size is not None for size in sizes.values())} of those in {images_file}; "
+            "--all-images chooses all of them"
         )
     return images
 
 
-Phrases = tuple[list[int], list[str], "array.array[float]"]  # ids, phrases, four numbers a box
+def _text(phrase: object) -> str:
+    """Read a phrase that is no text: null is a blank one."""
+    if isinstance(phrase, list | dict):
+        raise ValueError(f"a phrase is a text, not {phrase!r:.80}")
+    return "" if phrase is None else str(phrase)
 
 
-def _read_images(
+class _Regions(NamedTuple):
+    """Those of an image, while they are read."""
+
+    size: Size
+    phrases: dict[int, str]  # by id
+    boxes: "array.array[float]"  # four numbers each
+
+
+def _read_sizes(
     file: Path, coco_ids: Collection[int] | None, failures: list[Failure]
-) -> dict[int, tuple[int, int]]:
-    """Read the sizes (width, height) of images by id; an image that is listed twice counts once."""
+) -> dict[int, Size | None]:
+    """Read the sizes of images by id, ``None`` of those that are not chosen."""
 
-    def read(entry: dict[str, Any]) -> tuple[int, tuple[int, int], bool]:
-        size = int(entry["width"]), int(entry["height"])
-        chosen = coco_ids is None or entry.get("coco_id") in coco_ids
-        return int(entry["image_id"]), size, chosen
+    def read(entry: dict[str, Any]) -> tuple[int, Size | None]:
+        image_id, size, coco_id = int(entry["image_id"]), read_size(entry), entry.get("coco_id")
+        chosen = coco_ids is None or (coco_id is not None and int(coco_id) in coco_ids)
+        kept = size if chosen else None
+        if sizes.get(image_id, kept) != kept:
+            raise ValueError(f"image {image_id} is listed before, and otherwise")
+        return image_id, kept
 
-    found: dict[int, tuple[int, int]] = {}
-    for index, entry in enumerate(stream_json(file, "item")):
-        item = read_item(index, f"{file.name}, entry {index}", functools.partial(read, entry))
-        if isinstance(item, Failure):
-            failures.append(item)
-        elif item[2]:
-            found.setdefault(item[0], item[1])
-    if not found and failures:
+    sizes: dict[int, Size | None] = {}
+    entries = stream_json(file, "item")
+    for image_id, size in read_entries(entries, f"{file.name}, entry", read, failures):
+        sizes[image_id] = size
+    if not sizes and failures:
         raise ValueError(
             f"{file} is not in the format of Visual Genome's image data: {failures[0].reason}"
         )
-    return found
+    return sizes
 
 
 def _read_phrases(
-    file: Path, image_ids: Collection[int], failures: list[Failure]
-) -> dict[int, Phrases]:
-    """Read the regions of images; one that is listed twice counts once."""
-    regions: dict[int, Phrases] = {image: ([], [], array.array("f")) for image in image_ids}
-
-    used = 0
-    for index, region in enumerate(stream_json(file, "item.regions.item")):
-        item = read_item(
-            index, f"{file.name}, region {index}", functools.partial(_add, region, regions)
-        )
-        if isinstance(item, Failure):
-            failures.append(item)
-        else:
-            used += 1
-    if not used and failures:
+    file: Path, sizes: dict[int, Size | None], failures: list[Failure]
+) -> dict[int, _Regions]:
+    """Read the regions of the images that have a size; one that is listed twice counts once."""
+    regions = {
+        image: _Regions(size, {}, array.array("f")) if size else None
+        for image, size in sizes.items()
+    }
+    before, add = len(failures), functools.partial(_add, regions)
+    listed = _listed(file, failures)
+    used = sum(1 for _ in read_entries(listed, f"{file.name}, region", add, failures))
+    if not used and len(failures) > before:
         raise ValueError(
             f"{file} is not in the format of Visual Genome's region descriptions: "
-            f"{failures[0].reason}"
+            f"{failures[before].reason}"
         )
-    return regions
+    return {image: found for image, found in regions.items() if found and found.phrases}
 
 
-def _add(region: dict[str, Any], regions: dict[int, Phrases]) -> None:
-    image = int(region["image_id"])
+def _listed(file: Path, failures: list[Failure]) -> Iterator[dict[str, Any]]:
+    """Give the regions of image after image."""
+
+    def read(entry: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(entry["regions"])
+
+    entries = stream_json(file, "item")
+    for listed in read_entries(entries, f"{file.name}, entry", read, failures):
+        yield from listed
+
+
+def _add(regions: dict[int, _Regions | None], region: dict[str, Any]) -> None:
+    image, number, phrase = int(region["image_id"]), int(region["region_id"]), region["phrase"]
     if image not in regions:
-        return
-    ids, phrases, boxes = regions[image]
-    number, phrase = int(region["region_id"]), region["phrase"]
-    if isinstance(phrase, list | dict):
-        raise ValueError(f"a phrase is a text, not {phrase!r:.80}")
-    box = [float(region[key]) for key in ("x", "y", "width", "height")]
-    if not all(map(math.isfinite, box)):
+        raise ValueError(f"there is no image {image}")
+    text = phrase if isinstance(phrase, str) else _text(phrase)
+    box = [
+        float(region["x"]), float(region["y"]), float(region["width"]), float(region["height"])
+    ]  # fmt: skip
+    if not math.isfinite(sum(box)):
         raise ValueError(f"a box is four finite numbers, not {box}")
-    if number not in ids:
-        ids.append(number)
-        phrases.append("" if phrase is None else str(phrase))
+    found = regions[image]
+    if found is None:  # not chosen
+        return
+    _, phrases, boxes = found
+    if number not in phrases:
+        phrases[number] = text
         boxes.extend(box)
+        return
+    place = 4 * list(phrases).index(number)
+    if (phrases[number], boxes[place : place + 4]) != (text, array.array("f", box)):
+        raise ValueError(f"region {number} is listed before, and otherwise")
+
+
+def _region_image(paths: DataPaths, image_id: int, found: _Regions) -> RegionImage:
+    return RegionImage(
+        image_id,
+        _region_image_path(paths, image_id),
+        found.size,
+        tuple(found.phrases),
+        tuple(found.phrases.values()),
+        torch.tensor(found.boxes).view(-1, 4),
+        torch.arange(len(found.phrases)),
+    )
 
 
 def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
@@ -159,7 +201,9 @@ def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
     return next((file for file in files if file.exists()), None)
 
 
-def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
+def read_category_boxes(
+    paths: DataPaths, prompt: str, left_out: list[Failure] | None = None
+) -> list[RegionImage]:
     """Read COCO's things as regions: one phrase for each category in an image, with all its boxes.
 
     Groups of things (``iscrowd``) are left out, as their boxes are around what is not outlined.
@@ -167,6 +211,7 @@ def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
     Args:
         paths: where the files are.
         prompt: the phrase, in which {name} stands for that of the category.
+        left_out: gets the entries that cannot be used, which are logged in any case.
 
     Returns:
         The images that show a category; the ids of their regions are those of the categories.
@@ -175,7 +220,7 @@ def read_category_boxes(paths: DataPaths, prompt: str) -> list[RegionImage]:
         FileNotFoundError: if the file is missing.
         ValueError: if it is broken, or nothing is left.
     """
-    things = read_things(paths, crowds=False, read_form=read_box)
+    things = read_things(paths, crowds=False, read_form=read_box, left_out=left_out)
     images = [
         _category_image(image, things.of_image[image.image_id], things.names, prompt)
         for image in things.images

@@ -8,19 +8,20 @@ from pycocotools import mask as coco_masks
 from misc.data.outlines import _unpacked, category_masks, read_instances
 from misc.data.paths import DataPaths
 from misc.data.regions import read_category_boxes
+from misc.runtime.failures import Failure
 
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
 BOX = [1, 1, 4, 4]
 GOOD = {"id": 7, "image_id": 1, "category_id": 3, "segmentation": SQUARE, "bbox": BOX}
 
 
-def write(tmp_path, annotations, images=()):
+def write(tmp_path, annotations, images=(), categories=()):
     paths = DataPaths(tmp_path)
     paths.instances.parent.mkdir(parents=True, exist_ok=True)
     image = {"id": 1, "file_name": "a.jpg", "width": 10, "height": 8}
     content = {
         "images": [image, *images],
-        "categories": [{"id": 3, "name": "dog"}],
+        "categories": [{"id": 3, "name": "dog"}, *categories],
         "annotations": annotations,
     }
     paths.instances.write_text(json.dumps(content), encoding="utf-8")
@@ -46,6 +47,7 @@ def encoded(**changes):
         ({"segmentation": encoded(counts=[-10, 90])}, "its runs add up to 80 pixels, not 80"),
         ({"segmentation": encoded(counts="oooo")}, "its runs are cut off"),
         ({"segmentation": encoded(counts="111")}, "its runs add up to"),
+        ({"segmentation": encoded(counts="\0")}, "packs no run"),
         ({"image_id": 2}, "the file lists no image 2"),
         ({"image_id": "x"}, "invalid literal for int()"),
         ({"category_id": 9}, "the file has no category 9"),
@@ -53,30 +55,59 @@ def encoded(**changes):
 )
 def test_an_outline_that_is_none_is_left_out_with_its_id(tmp_path, caplog, changes, reason):
     paths = write(tmp_path, [GOOD, {**GOOD, "id": 99, **changes}, {**GOOD, "image_id": "1"}])
-    images, names = read_instances(paths)
+    left_out: list[Failure] = []
+    images, names = read_instances(paths, left_out=left_out)
     assert names == ["dog"]
     assert len(images[0].instances) == 2
     assert "left out: instances_val2014.json, annotation 99: " in caplog.text
     assert reason in caplog.text
-    assert "1 of 4 entries are left out" in caplog.text
+    assert len(left_out) == 1
     assert category_masks(images[0])[1].sum() == 16
 
 
 @pytest.mark.parametrize("box", [None, [1, 2, 3], [1, 2, 3, math.nan], ["a", 1, 2, 3]])
 def test_a_box_that_is_none_is_left_out_with_its_id(tmp_path, caplog, box):
     paths = write(tmp_path, [GOOD, {**GOOD, "id": 99, "bbox": box}])
-    (image,) = read_category_boxes(paths, "a {name}")
+    left_out: list[Failure] = []
+    (image,) = read_category_boxes(paths, "a {name}", left_out)
     assert image.boxes.tolist() == [BOX]
     assert "annotation 99: " in caplog.text
+    assert len(left_out) == 1
 
 
-def test_crowds_are_what_says_so_and_images_may_be_wrong(tmp_path, caplog):
-    odd = [{"id": 2, "file_name": "b.jpg", "width": 0, "height": 8}, {"id": 3}, "x"]
-    paths = write(tmp_path, [GOOD, {**GOOD, "iscrowd": 1}, {**GOOD, "iscrowd": 0}], odd)
-    assert len(read_instances(paths)[0][0].instances) == 3
-    assert len(read_instances(paths, crowds=False)[0][0].instances) == 2
-    assert "image 2: 0 x 8 pixels are no size" in caplog.text
-    assert "image that is no object" in caplog.text
+def test_crowds_are_what_says_so(tmp_path, caplog):
+    crowds = [{**GOOD, "iscrowd": value} for value in (1, "1", 0, "0", None)]
+    paths = write(tmp_path, [GOOD, *crowds])
+    assert len(read_instances(paths)[0][0].instances) == 6
+    assert len(read_instances(paths, crowds=False)[0][0].instances) == 4
+    assert not caplog.text
+
+
+def test_images_and_categories_may_be_wrong_or_listed_twice(tmp_path, caplog):
+    image = {"id": "1", "file_name": "a.jpg", "width": "10", "height": 8}
+    images = [image, {**image, "width": 9}, {**image, "id": 2, "width": 0}, {"id": 3}, "x"]
+    paths = write(tmp_path, [GOOD], images, [{"id": 4}, {"id": "5", "name": "cat"}, None])
+    found, names = read_instances(paths)
+    assert [(image.image_id, image.size) for image in found] == [(1, (10, 8))]
+    assert names == ["dog", "cat"]
+    for reason in (
+        "image 1: it is listed before, and otherwise",
+        "image 2: 0 x 8 pixels are no size",
+        "image 3: ",
+        "image that is no object: ",
+        "category 4: 'name'",
+        "category that is no object: ",
+    ):
+        assert caplog.text.count(f"left out: instances_val2014.json, {reason}") == 1, reason
+
+
+def test_encodings_may_have_sizes_that_are_not_whole_numbers(tmp_path):
+    mask = np.asfortranarray(np.arange(80).reshape(8, 10) % 3 == 0, dtype=np.uint8)
+    counts = coco_masks.encode(mask)["counts"].decode("ascii")
+    outlines = encoded(counts=counts, size=[8.0, 10.0]), encoded(counts=[80.0], size=[8.0, 10.0])
+    paths = write(tmp_path, [{**GOOD, "segmentation": outline} for outline in outlines])
+    (image,), _ = read_instances(paths)
+    assert (category_masks(image)[1][0].numpy() == mask).all()
 
 
 def test_packed_runs_are_those_of_cocos_own_tools():

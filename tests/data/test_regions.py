@@ -6,6 +6,7 @@ import torch
 
 from misc.data.paths import DataPaths, data_paths
 from misc.data.regions import read_coco_ids, read_regions
+from misc.runtime.failures import Failure
 
 
 def genome(root, images, regions):
@@ -81,9 +82,47 @@ def test_odd_regions_are_read_or_named_and_what_is_listed_twice_counts_once(tmp_
     listed = [region(10, 1, None), region(10, 1, None), region(11, 1, 42), region(12, 1, ["a"])]
     listed += [region("13", 1, "a") | {"x": None}, region(14, "2", "b"), region(None, 1, ""), "x"]
     paths = genome(tmp_path, images, [{"id": 1, "regions": listed}])
-    first, second = read_regions(paths)
+    left_out: list[Failure] = []
+    first, second = read_regions(paths, left_out=left_out)
+    assert len(left_out) == 6
     assert (first.region_ids, first.phrases) == ((10, 11), ("", "42"))
     assert (second.image_id, second.region_ids) == (2, (14,))
     assert "region_descriptions.json, region 3: a phrase is a text, not ['a']" in caplog.text
     assert caplog.text.count("left out: region_descriptions.json") == 4
     assert caplog.text.count("left out: image_data.json") == 2
+
+
+def test_what_is_listed_before_and_otherwise_is_named_as_are_images_that_are_not_listed(
+    tmp_path, caplog
+):
+    image = {"image_id": 1, "width": 9, "height": 9, "coco_id": "20"}
+    images = [image, image | {"width": 8}, image | {"image_id": 2, "width": 0}]
+    images.append(image | {"image_id": 3, "coco_id": 30})
+    listed = [region(10, 1, "a"), region(10, 1, "b"), region(10, 1, "a") | {"x": 11}]
+    listed += [region(20, 2, "c"), region(30, 3, "d"), region(40, 4, "e")]
+    paths = genome(tmp_path, images, [{"regions": listed}, {"regions": None}, {"id": 5}])
+    left_out: list[Failure] = []
+    (found,) = read_regions(paths, {20}, left_out)
+    assert (found.image_id, found.size, found.phrases) == (1, (9, 9), ("a",))
+    assert [failure.name for failure in left_out] == [
+        "image_data.json, entry 1", "image_data.json, entry 2",
+        "region_descriptions.json, region 1", "region_descriptions.json, region 2",
+        "region_descriptions.json, region 3", "region_descriptions.json, region 5",
+        "region_descriptions.json, entry 1", "region_descriptions.json, entry 2",
+    ]  # fmt: skip
+    for reason in (
+        "region 10 is listed before, and otherwise",
+        "entry 2: 0 x 9 pixels are no size",
+        "region 3: there is no image 2",
+        "region 5: there is no image 4",
+    ):
+        assert reason in caplog.text
+
+
+def test_ids_of_coco_may_be_strings_and_odd_ones_are_named(tmp_path, caplog):
+    paths = DataPaths(tmp_path)
+    paths.captions.parent.mkdir(parents=True)
+    ids = [1, "2", None, "x"]
+    paths.captions.write_text(json.dumps({"images": [{"id": number} for number in ids]}))
+    assert read_coco_ids(paths) == {1, 2}
+    assert caplog.text.count("left out: captions_val2014.json, image ") == 2

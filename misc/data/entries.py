@@ -1,0 +1,45 @@
+"""Entries of files that others made: each is used, or named and counted."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from misc.runtime.failures import Failure, read_item, tell
+
+Entry = TypeVar("Entry")
+Item = TypeVar("Item")
+
+
+def read_entries(
+    entries: Iterable[Entry],
+    what: str,
+    read: Callable[[Entry], Item],
+    failures: list[Failure],
+    label: Callable[[Entry], object] | None = None,
+) -> Iterator[Item]:
+    """Read entry by entry; what cannot be read goes to ``failures``, and the rest goes on.
+
+    Args:
+        entries: as the file has them.
+        what: the file and the kind of its entries, for messages.
+        read: reads one, and raises whatever it likes if that cannot be done.
+        failures: gets those that cannot be read.
+        label: tells an entry from the others in messages; without one, its place does.
+    """
+    for index, entry in enumerate(entries):
+        item = read_item(index, "", functools.partial(read, entry))
+        if isinstance(item, Failure):  # named only now: millions are read, and few fail
+            name = f"{what} {label(entry) if label else index}"
+            failures.append(Failure(index, name, f"{name}: {item.reason}"))
+        else:
+            yield item
+
+
+def leave_out(
+    failures: list[Failure], left_out: list[Failure] | None, logger: logging.Logger
+) -> None:
+    """Warn of what a reader leaves out, and add it to ``left_out`` if its caller counts that."""
+    tell(failures, logger)
+    if left_out is not None:
+        left_out += failures
