@@ -1,6 +1,7 @@
 """Reader of Karpathy's splits, and the way to all captions."""
 
 import collections
+import dataclasses
 import functools
 import logging
 from collections.abc import Collection
@@ -8,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from misc.data.captioned_images import CaptionedImage, NoImagesError
+from misc.data.entries import leave_out, read_entries
 from misc.data.json_files import format_of, read_json
 from misc.data.own_captions import read_caption_file
 from misc.data.paths import DataPaths
-from misc.runtime.failures import Failure, read_item, tell
+from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
 
 
-def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedImage]:
-    """Read the images of some splits from Karpathy's ``dataset.json``, in the file's order.
+def read_captions(
+    paths: DataPaths, splits: Collection[str], left_out: list[Failure] | None = None
+) -> list[CaptionedImage]:
+    """Read the images of some splits from Karpathy's ``dataset.json``, or captions of one's own.
 
-    Captions of one's own are read by ``misc.data.own_captions`` instead.
+    Args:
+        paths: where the files are.
+        splits: train, restval, val or test.
+        left_out: gets the entries and captions that cannot be used, which are logged in any case.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -27,26 +34,23 @@ def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedIm
             that cannot be read, and a caption without a word, are left out and named.
     """
     if paths.dataset == "captions":
-        return read_caption_file(paths.own_captions, paths.own_images, splits)
+        return read_caption_file(paths.own_captions, paths.own_images, splits, left_out)
     file = paths.existing(paths.split_file)
     with format_of(file, "Karpathy's splits"):
         entries = list(read_json(file)["images"])
     counts: collections.Counter[str] = collections.Counter()
-    images, failures = [], []
-    for index, entry in enumerate(entries):
-        read = functools.partial(_read_entry, entry, paths.images)
-        item = read_item(index, f"{file.name}, image {index}", read)
-        if isinstance(item, Failure):
-            failures.append(item)
-            continue
-        split, image, blank = item
+    images: list[CaptionedImage] = []
+    failures: list[Failure] = []
+    read = functools.partial(_read_entry, paths.images)
+    for split, image, sentences in read_entries(entries, f"{file.name}, image", read, failures):
         counts[split] += 1
         if split in splits:
-            images.append(image)
-            failures += [Failure(index, image.path.name, f"{file.name}: {text}") for text in blank]
+            what = f"{file.name}, image {image.image_id} ({image.path.name}), caption"
+            captions = tuple(read_entries(sentences, what, _read_sentence, failures))
+            images.append(dataclasses.replace(image, captions=captions))
     if not counts and failures:
         raise ValueError(f"{file} is not in the format of Karpathy's splits: {failures[0].reason}")
-    tell(failures, logger)
+    leave_out(failures, left_out, logger)
     if not images:
         present = ", ".join(f"{split} ({count})" for split, count in counts.items())
         raise NoImagesError(
@@ -55,16 +59,19 @@ def read_captions(paths: DataPaths, splits: Collection[str]) -> list[CaptionedIm
     return images
 
 
-def _read_entry(entry: dict[str, Any], folder: Path) -> tuple[str, CaptionedImage, list[str]]:
-    """Read the split of an entry, its image, and why some of its captions are not used."""
+def _read_entry(folder: Path, entry: dict[str, Any]) -> tuple[str, CaptionedImage, list[Any]]:
+    """Read the split of an entry, its image, and the sentences that are yet to be read."""
     number = entry.get("cocoid")
     number = entry["imgid"] if number is None else number
     path = folder / (entry.get("filepath") or "") / entry["filename"]
-    texts = [sentence["raw"] for sentence in entry["sentences"]]
-    captions = tuple(text for text in texts if isinstance(text, str) and text.strip())
-    blank = [
-        f"the caption {text!r:.80} of image {number} ({path.name}) has no word"
-        for text in texts
-        if not isinstance(text, str) or not text.strip()
-    ]
-    return entry["split"], CaptionedImage(int(number), path, captions), blank
+    split = entry["split"]
+    if not isinstance(split, str):
+        raise ValueError(f"{split!r:.80} is no split")
+    return split, CaptionedImage(int(number), path, ()), list(entry["sentences"])
+
+
+def _read_sentence(sentence: dict[str, Any]) -> str:
+    text = sentence["raw"]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{text!r:.80} has no word")
+    return text

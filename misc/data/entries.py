@@ -22,7 +22,7 @@ def read_entries(
 
     Args:
         entries: as the file has them.
-        what: the file and the kind of its entries, for messages.
+        what: the file and the kind of its entries, for messages; "" if the label says it all.
         read: reads one, and raises whatever it likes if that cannot be done.
         failures: gets those that cannot be read.
         label: tells an entry from the others in messages; without one, its place does.
@@ -30,7 +30,7 @@ def read_entries(
     for index, entry in enumerate(entries):
         item = read_item(index, "", functools.partial(read, entry))
         if isinstance(item, Failure):  # named only now: millions are read, and few fail
-            name = f"{what} {label(entry) if label else index}"
+            name = f"{what} {label(entry) if label else index}".strip()
             failures.append(Failure(index, name, f"{name}: {item.reason}"))
         else:
             yield item

@@ -9,16 +9,16 @@ from typing import Any
 import ijson
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401
+def read_json(path: Path, remedy: str = "download it again") -> Any:  # noqa: ANN401
     """Read a JSON file.
 
     Raises:
-        ValueError: if it is empty, cut off or no JSON; the message names it.
+        ValueError: if it is empty, cut off or no JSON; the message names it, and the remedy.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); download it again") from error
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
 def stream_json(path: Path, prefix: str) -> Iterator[Any]:

@@ -68,7 +68,7 @@ def read_outline(annotation: dict[str, Any], size: tuple[int, int]) -> Segmentat
     segmentation = annotation["segmentation"]
     if isinstance(segmentation, dict):
         _check_encoding(segmentation, size)
-        return {"size": [size[1], size[0]], "counts": segmentation["counts"]}
+        return segmentation
     polygons = [np.array(polygon, dtype=np.float64) for polygon in segmentation]
     if not polygons:
         raise ValueError("it has no polygon")

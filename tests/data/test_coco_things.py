@@ -101,15 +101,6 @@ def test_images_and_categories_may_be_wrong_or_listed_twice(tmp_path, caplog):
         assert caplog.text.count(f"left out: instances_val2014.json, {reason}") == 1, reason
 
 
-def test_encodings_may_have_sizes_that_are_not_whole_numbers(tmp_path):
-    mask = np.asfortranarray(np.arange(80).reshape(8, 10) % 3 == 0, dtype=np.uint8)
-    counts = coco_masks.encode(mask)["counts"].decode("ascii")
-    outlines = encoded(counts=counts, size=[8.0, 10.0]), encoded(counts=[80.0], size=[8.0, 10.0])
-    paths = write(tmp_path, [{**GOOD, "segmentation": outline} for outline in outlines])
-    (image,), _ = read_instances(paths)
-    assert (category_masks(image)[1][0].numpy() == mask).all()
-
-
 def test_packed_runs_are_those_of_cocos_own_tools():
     rng = np.random.default_rng(0)
     for _ in range(50):

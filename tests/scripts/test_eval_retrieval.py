@@ -12,7 +12,7 @@ import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
 from misc.data.captions import read_captions
 from misc.data.decoding import load_image
-from misc.data.paths import DataPaths, data_paths, find_word_vectors
+from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform
 from misc.inference.encode import encode_pairs
 from models.config import ModelConfig
@@ -105,26 +105,6 @@ def test_non_finite_embeddings_name_the_file_or_the_text(toy_root):
 def test_a_split_without_images_is_an_error_that_lists_those_there_are(toy_root):
     with pytest.raises(ValueError, match=r"no image in restval; it has train \(24\), val \(8\)"):
         read_captions(data_paths(toy_root, "toy"), ("restval",))
-
-
-def test_a_caption_without_words_is_left_out_and_named(tmp_path, caplog):
-    paths = DataPaths(tmp_path)
-    paths.split_file.parent.mkdir()
-    sentences = [{"raw": "a dog"}, {"raw": " "}]
-    entry = {"imgid": 7, "filename": "a.jpg", "split": "val", "sentences": sentences}
-    paths.split_file.write_text(json.dumps({"images": [entry]}))
-    (image,) = read_captions(paths, ("val",))
-    assert image.captions == ("a dog",)
-    assert "left out: dataset.json: the caption ' ' of image 7 (a.jpg) has no word" in caplog.text
-
-
-@pytest.mark.parametrize("content", ["", "{}", '{"images": [{"split": "val"}]}', "[1]"])
-def test_a_split_file_of_another_kind_is_an_error_that_names_it(tmp_path, content):
-    paths = DataPaths(tmp_path)
-    paths.split_file.parent.mkdir()
-    paths.split_file.write_text(content)
-    with pytest.raises(ValueError, match=r"dataset\.json"):
-        read_captions(paths, ("val",))
 
 
 @pytest.mark.parametrize(
