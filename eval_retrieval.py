@@ -24,6 +24,8 @@ from misc.config import DATASETS, evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.runtime.failures import Failure
+
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
 
 
@@ -67,7 +69,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.inference.loading import load_with_words
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
-    images = read_captions(paths, (args.split,))
+    left_out: list[Failure] = []
+    images = read_captions(paths, (args.split,), left_out)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     model = accelerate(model, args.precision, args.compile)
@@ -82,38 +85,34 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         f"Retrieval on {args.dataset} {args.split}, images of {size} x {size} pixels, "
         f"folds: {args.folds}; recalls in percent, ranks from 1, ties count against the query"
     )
-    thousand, note = one_thousand(args, len(images), embeddings)
-    if note:
-        tables.append(note)
-        protocol += f"; {note}"
-    if thousand:
-        tables.append(format_metrics(thousand))
-        results |= {f"1K/{key}": value for key, value in thousand.items()}
+    thousand, lines = one_thousand(args, len(images) - count + len(left_out), embeddings)
     results |= {
-        "protocol": protocol,
+        **{f"1K/{key}": value for key, value in thousand.items()},
+        "protocol": "; ".join([protocol, *lines[:1]]),
         "images": count,
         "captions": captions,
         "images_left_out": len(images) - count,
+        "annotations_left_out": len(left_out),
     }
-    return results, "\n".join(tables)
+    return results, "\n".join([*tables, *lines])
 
 
 def one_thousand(
-    args: argparse.Namespace, asked: int, embeddings: "tuple[torch.Tensor, ...]"
-) -> tuple[dict[str, float], str]:
+    args: argparse.Namespace, left_out: int, embeddings: "tuple[torch.Tensor, ...]"
+) -> tuple[dict[str, float], list[str]]:
     """Score by the paper's "1K" protocol, if the set is of its size; and say so, or why not."""
-    from misc.evaluation.retrieval import retrieval_metrics
+    from misc.evaluation.retrieval import format_metrics, retrieval_metrics
 
     images, captions, caption_image = embeddings
-    if asked != COCO_TEST_IMAGES or args.folds != 1:
-        return {}, ""
-    if len(images) < asked:
-        return (
-            {},
-            f"1K protocol: not given, as only {len(images):,} of {asked:,} images can be read",
-        )
+    count = len(images)
+    if args.folds != 1 or not count <= COCO_TEST_IMAGES <= count + left_out:
+        return {}, []
+    if count < COCO_TEST_IMAGES:
+        needed = f"it takes {COCO_TEST_IMAGES:,} images, and {count:,} can be read"
+        return {}, [f"1K protocol: not given, as {needed}"]
     metrics = retrieval_metrics(images, captions, caption_image, folds=5)
-    return metrics, "1K protocol: 1K/ is the mean over 5 folds of 1,000 images"
+    title = "1K protocol: 1K/ is the mean over 5 folds of 1,000 images"
+    return metrics, [title, format_metrics(metrics)]
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

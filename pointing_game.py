@@ -29,6 +29,8 @@ from misc.config import evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.runtime.failures import Failure
+
 # And the COCO data that they belong to.
 DATASETS = {"visual_genome": "coco", "coco": "coco", "toy": "toy"}
 POINTS = {  # the measures of the results, in words
@@ -120,7 +122,9 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
     asked = args.prompt if args.dataset == "coco" else None
-    images = chosen_images(paths, args.rest_val, args.all_images, asked)[: args.limit]
+    left_out: list[Failure] = []
+    chosen = chosen_images(paths, args.rest_val, args.all_images, asked, left_out)
+    images = chosen[: args.limit]
     readable = [image for image in images if image.path]
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     own = [readable[place] for place in own_share(len(readable), args.batch_size)]
@@ -137,6 +141,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
         f"{args.components} components; percent of peaks inside of their region's box",
         **summarize(hits, images, by_category=asked is not None),
+        "annotations_left_out": len(left_out),
     }
     return results, report(f"{args.dataset}: {results['images']} of {len(images)} images", results)
 

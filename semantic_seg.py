@@ -27,6 +27,8 @@ from misc.config import evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.runtime.failures import Failure
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
@@ -93,9 +95,10 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     paths.existing(paths.images)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    images, names = read_instances(paths, crowds=not args.no_crowd)
+    left_out: list[Failure] = []
+    images, names = read_instances(paths, not args.no_crowd, left_out)
     if args.split:
-        chosen = {image.image_id for image in read_captions(paths, (args.split,))}
+        chosen = {image.image_id for image in read_captions(paths, (args.split,), left_out)}
         images = [image for image in images if image.image_id in chosen]
     images = images[: args.limit]
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
@@ -111,6 +114,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         "protocol": f"Segmentation on {args.dataset} {args.split or 'val2014'}, images of {size} x "
         f"{size} pixels, {args.components} components, masks cut at {args.threshold}; from 0 to 1",
         **summarize(gather_scores(scores, share), names),
+        "annotations_left_out": len(left_out),
     }
     title = f"{args.dataset}: {results['images']} of {len(images)} images"
     return results, report(f"{title}, {len(names)} categories", results)

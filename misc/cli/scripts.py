@@ -68,6 +68,8 @@ def evaluate_and_report(
         results, table = evaluate(args, device)
         if is_main():
             print(table)  # noqa: T201
+            if results["annotations_left_out"]:
+                print(f"annotations left out, see the log: {results['annotations_left_out']}")  # noqa: T201
             write_json(results, args.json)
     return results
 

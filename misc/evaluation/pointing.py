@@ -13,6 +13,7 @@ from misc.data.regions import RegionImage, read_category_boxes, read_coco_ids, r
 from misc.evaluation.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
 from misc.inference.batches import MappedBatch
 from misc.runtime.distributed import gather_lists, gather_rows
+from misc.runtime.failures import Failure
 
 # What is scored, in the order of the columns of the hits.
 POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
@@ -21,26 +22,31 @@ logger = logging.getLogger(__name__)
 
 
 def chosen_images(
-    paths: DataPaths, rest_val: bool, all_images: bool, prompt: str | None = None
+    paths: DataPaths,
+    rest_val: bool,
+    all_images: bool,
+    prompt: str | None = None,
+    left_out: list[Failure] | None = None,
 ) -> list[RegionImage]:
     """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all.
 
-    With a prompt for categories, the regions are COCO's own things.
+    With a prompt for categories, the regions are COCO's own things; ``left_out`` gets what cannot
+    be used of the files.
 
     Raises:
         ValueError: if images outside of COCO are asked for, and its things.
     """
-    if prompt is not None:
-        if all_images:
-            raise ValueError("--all-images is for Visual Genome, not for --dataset coco")
-        images = read_category_boxes(paths, prompt)
-        chosen = {i.image_id for i in read_captions(paths, ("val",))} if rest_val else None
-        return [image for image in images if chosen is None or image.image_id in chosen]
-    if all_images:
-        return read_regions(paths)
+    if all_images and prompt is not None:
+        raise ValueError("--all-images is for Visual Genome, not for --dataset coco")
+    chosen: set[int] | None = None
     if rest_val:
-        return read_regions(paths, {image.image_id for image in read_captions(paths, ("val",))})
-    return read_regions(paths, read_coco_ids(paths))
+        chosen = {image.image_id for image in read_captions(paths, ("val",), left_out)}
+    if prompt is not None:
+        images = read_category_boxes(paths, prompt, left_out)
+        return [image for image in images if chosen is None or image.image_id in chosen]
+    if not rest_val and not all_images:
+        chosen = read_coco_ids(paths, left_out)
+    return read_regions(paths, chosen, left_out)
 
 
 def score_regions(image: RegionImage, heat: Tensor) -> Tensor:

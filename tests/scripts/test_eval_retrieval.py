@@ -147,5 +147,15 @@ def test_the_1k_protocol_is_given_or_said_why_not(
     last.write_bytes(b"no image")
     results = evaluate()
     assert "1K/t2i/R@1" not in results
-    assert "1K protocol: not given, as only 15 of 16 images can be read" in results["protocol"]
-    assert "1K protocol: not given" in capsys.readouterr().out
+    note = "1K protocol: not given, as it takes 16 images, and 15 can be read"
+    assert note in results["protocol"]
+    assert note in capsys.readouterr().out
+    split_file = tmp_path / "toy/coco/dataset.json"
+    content = json.loads(split_file.read_text())
+    last_entry = next(image for image in content["images"] if image["filename"] == last.name)
+    del last_entry["sentences"]
+    split_file.write_text(json.dumps(content))
+    results = evaluate()
+    assert (results["images"], results["annotations_left_out"]) == (15, 1)
+    assert note in results["protocol"]
+    assert "annotations left out, see the log: 1\n" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,28 @@ def test_the_pointing_game_equals_a_twin_and_survives_the_worst_regions(
     assert "files are missing: 1 (3)" in printed
 
 
+def test_annotations_that_are_none_are_counted_whatever_file_they_are_in(
+    checkpoint, toy_root, tmp_path, capsys
+):
+    shutil.copytree(toy_root / "toy", tmp_path / "toy")
+    folder = tmp_path / "toy/coco"
+    for file, key in (
+        ("dataset.json", "images"),
+        ("annotations/captions_val2014.json", "images"),
+        ("annotations/instances_val2014.json", "annotations"),
+    ):
+        content = json.loads((folder / file).read_text())
+        content[key].append({"id": "no number"})
+        (folder / file).write_text(json.dumps(content))
+    regions = tmp_path / "toy/visual_genome/region_descriptions.json"
+    regions.write_text(json.dumps([*json.loads(regions.read_text()), {"regions": [{}, {}]}]))
+    found = run(pointing_game, checkpoint, tmp_path, "--dataset", "toy")
+    assert found["annotations_left_out"] == 3  # one id of COCO, two regions
+    assert "annotations left out, see the log: 3\n" in capsys.readouterr().out
+    found = run(pointing_game, checkpoint, tmp_path / "toy", "--dataset", "coco", "-rv")
+    assert found["annotations_left_out"] == 2  # one of Karpathy's entries, one thing
+
+
 def test_batches_do_not_shift_phrases_against_boxes(checkpoint, toy_root):
     one, many = (
         run(pointing_game, checkpoint, toy_root, "--dataset", "toy", "-bs", size) for size in (1, 7)
@@ -215,6 +238,7 @@ def test_missing_photographs_are_reported_not_a_crash(
     assert json.loads(file.read_text())["pointing_game"] is None
     assert len(results["missing_images"]) == 100
     assert len(results["missing_regions"]) == 7278
+    assert results["annotations_left_out"] == 0
     assert "nothing could be scored" in capsys.readouterr().out
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_masks
 
+import pointing_game
 import semantic_seg
 from misc.checkpoints.checkpoint import load_model
 from misc.data.outlines import read_instances
@@ -173,17 +174,41 @@ def test_unreadable_photographs_are_left_out_and_listed(checkpoint, two_photogra
     assert (results["images"], results["pairs"], results["images_left_out"]) == (2, 1, [2])
 
 
+def test_annotations_that_are_none_are_counted_in_the_results_and_the_report(
+    checkpoint, two_photographs, toy_root, capsys
+):
+    content = json.loads(two_photographs.instances.read_text())
+    outlines: list[object] = [[[]], [[1, 2, 3]], None]
+    for number, outline in enumerate(outlines):
+        odd = {"id": number, "image_id": 1, "category_id": 5, "segmentation": outline}
+        content["annotations"].append(odd)
+    two_photographs.instances.write_text(json.dumps(content))
+    words = data_paths(toy_root, "toy").word_vectors
+    results = run(semantic_seg, checkpoint, two_photographs.root, "--word-vectors", words)
+    assert (results["pairs"], results["annotations_left_out"]) == (2, 3)
+    assert "annotations left out, see the log: 3\n" in capsys.readouterr().out
+
+
 def test_real_photographs_are_segmented(checkpoint, toy_root, real_data):
     words = data_paths(toy_root, "toy").word_vectors
     results = run(semantic_seg, checkpoint, real_data, "--word-vectors", words)
     assert (results["images"], results["pairs"], results["images_left_out"]) == (94, 381, [])
+    assert results["annotations_left_out"] == 0
 
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [(["--prompt", "x"], "does not say where"), (["-ct", "1"], "not from 0"), (["-k", "0"], "0")],
+    [(["-ct", "1"], "not from 0"), (["-k", "0"], "0")],
 )
 def test_wrong_options_are_refused_with_a_reason(option, message, capsys):
     with pytest.raises(SystemExit):
         semantic_seg.get_parser().parse_args(["-p", "model.pt", *option])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", [semantic_seg, pointing_game])
+@pytest.mark.parametrize("prompt", ["", "  ", "a dog"])
+def test_a_prompt_has_a_place_for_the_name(script, prompt, capsys):
+    with pytest.raises(SystemExit):
+        script.get_parser().parse_args(["-p", "model.pt", "--prompt", prompt])
+    assert f"{prompt!r} does not say where the {{name}} goes" in capsys.readouterr().err
