@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from misc.data.captioned_images import CaptionedImage, NoImagesError
-from misc.data.entries import leave_out, read_entries
+from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import format_of, read_json
 from misc.data.own_captions import read_caption_file
 from misc.data.paths import DataPaths
@@ -67,7 +67,7 @@ def _read_entry(folder: Path, entry: dict[str, Any]) -> tuple[str, CaptionedImag
     split = entry["split"]
     if not isinstance(split, str):
         raise ValueError(f"{split!r:.80} is no split")
-    return split, CaptionedImage(int(number), path, ()), list(entry["sentences"])
+    return split, CaptionedImage(read_id(number), path, ()), list(entry["sentences"])
 
 
 def _read_sentence(sentence: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from misc.data.entries import leave_out, read_entries
+from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import format_of, read_json
 from misc.data.paths import DataPaths
 from misc.runtime.failures import Failure
@@ -17,6 +17,7 @@ from misc.runtime.failures import Failure
 Item = TypeVar("Item")
 Form = TypeVar("Form")  # what is read of an annotation: its outline, or its box
 Size = tuple[int, int]
+MOST_PIXELS = 2 * 89_478_485  # of an image that Pillow reads
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +93,14 @@ def _id(entry: object) -> object:
 
 
 def _image(images: dict[int, CocoImage], folder: Path, entry: dict[str, Any]) -> CocoImage:
-    image = CocoImage(int(entry["id"]), folder / entry["file_name"], read_size(entry))
+    image = CocoImage(read_id(entry["id"]), folder / entry["file_name"], read_size(entry))
     if images.get(image.image_id, image) != image:
         raise ValueError("it is listed before, and otherwise")
     return image
 
 
 def _category(entry: dict[str, Any]) -> tuple[int, str]:
-    return int(entry["id"]), str(entry["name"])
+    return read_id(entry["id"]), str(entry["name"])
 
 
 def _thing(
@@ -124,11 +125,11 @@ def read_size(entry: dict[str, Any]) -> Size:
     """Read the size of an image (width, height) in pixels.
 
     Raises:
-        ValueError: if one of them is not above 0.
+        ValueError: if one of them is not above 0, or no image of that size can be read.
     """
     width, height = int(entry["width"]), int(entry["height"])
-    if width < 1 or height < 1:
-        raise ValueError(f"{width} x {height} pixels are no size")
+    if width < 1 or height < 1 or width * height > MOST_PIXELS:
+        raise ValueError(f"{width:.4g} x {height:.4g} pixels are no size")
     return width, height
 
 

@@ -43,3 +43,15 @@ def leave_out(
     tell(failures, logger)
     if left_out is not None:
         left_out += failures
+
+
+def read_id(value: str | float) -> int:
+    """Read an id, which may be written as a text.
+
+    Raises:
+        ValueError: if it is none that a tensor holds.
+    """
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{number!r:.30} is no id")
+    return number

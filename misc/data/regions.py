@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from misc.data.coco_things import CocoImage, Size, read_box, read_size, read_things
-from misc.data.entries import leave_out, read_entries
+from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import stream_json
 from misc.data.paths import DataPaths
 from misc.runtime.failures import Failure
@@ -48,8 +48,12 @@ def read_coco_ids(paths: DataPaths, left_out: list[Failure] | None = None) -> se
     files = (file for file in (paths.captions, paths.instances) if file.exists())
     file = paths.existing(next(files, paths.captions))
     failures: list[Failure] = []
-    listed = stream_json(file, "images.item.id")
-    ids = set(read_entries(listed, f"{file.name}, image", int, failures))
+
+    def read(entry: dict[str, Any]) -> int:
+        return read_id(entry["id"])
+
+    entries = stream_json(file, "images.item")
+    ids = set(read_entries(entries, f"{file.name}, image", read, failures))
     if not ids:
         raise ValueError(f"{file} lists no images")
     leave_out(failures, left_out, logger)
@@ -113,7 +117,7 @@ def _read_sizes(
     """Read the sizes of images by id, ``None`` of those that are not chosen."""
 
     def read(entry: dict[str, Any]) -> tuple[int, Size | None]:
-        image_id, size, coco_id = int(entry["image_id"]), read_size(entry), entry.get("coco_id")
+        image_id, size, coco_id = read_id(entry["image_id"]), read_size(entry), entry.get("coco_id")
         chosen = coco_ids is None or (coco_id is not None and int(coco_id) in coco_ids)
         kept = size if chosen else None
         if sizes.get(image_id, kept) != kept:
@@ -162,7 +166,7 @@ def _listed(file: Path, failures: list[Failure]) -> Iterator[dict[str, Any]]:
 
 
 def _add(regions: dict[int, _Regions | None], region: dict[str, Any]) -> None:
-    image, number, phrase = int(region["image_id"]), int(region["region_id"]), region["phrase"]
+    image, number, phrase = int(region["image_id"]), read_id(region["region_id"]), region["phrase"]
     if image not in regions:
         raise ValueError(f"there is no image {image}")
     text = phrase if isinstance(phrase, str) else _text(phrase)

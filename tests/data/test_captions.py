@@ -19,11 +19,12 @@ def write(root, text):
 def test_entries_and_captions_that_are_none_are_left_out_and_named(tmp_path, caplog):
     sentences = [{"raw": "a dog"}, {"raw": " "}, {"tokens": ["a", "cat"]}, {"raw": 5}, "a cow"]
     odd = [{"split": "val"}, DOG | {"split": ["val"]}, DOG | {"imgid": None}, None]
+    odd.append(DOG | {"imgid": 2**70})
     paths = write(tmp_path, json.dumps({"images": [DOG | {"sentences": sentences}, *odd]}))
     left_out: list[Failure] = []
     (image,) = read_captions(paths, ("val",), left_out)
     assert image.captions == ("a dog",)
-    assert len(left_out) == 8
+    assert len(left_out) == 9
     for reason in (
         "image 7 (a.jpg), caption 1: ' ' has no word",
         "image 7 (a.jpg), caption 2: 'raw'",
@@ -33,6 +34,7 @@ def test_entries_and_captions_that_are_none_are_left_out_and_named(tmp_path, cap
         "image 2: ['val'] is no split",
         "image 3: ",
         "image 4: ",
+        f"image 5: {2**70} is no id",
     ):
         assert caplog.text.count(f"left out: dataset.json, {reason}") == 1, reason
 

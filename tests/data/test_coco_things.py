@@ -86,7 +86,9 @@ def test_crowds_are_what_says_so(tmp_path, caplog):
 def test_images_and_categories_may_be_wrong_or_listed_twice(tmp_path, caplog):
     image = {"id": "1", "file_name": "a.jpg", "width": "10", "height": 8}
     images = [image, {**image, "width": 9}, {**image, "id": 2, "width": 0}, {"id": 3}, "x"]
-    paths = write(tmp_path, [GOOD], images, [{"id": 4}, {"id": "5", "name": "cat"}, None])
+    images += [{**image, "id": 4, "width": 2**70}, {**image, "id": 2**70}]
+    categories = [{"id": 4}, {"id": "5", "name": "cat"}, None, {"id": 2**70, "name": "cow"}]
+    paths = write(tmp_path, [GOOD], images, categories)
     found, names = read_instances(paths)
     assert [(image.image_id, image.size) for image in found] == [(1, (10, 8))]
     assert names == ["dog", "cat"]
@@ -95,6 +97,9 @@ def test_images_and_categories_may_be_wrong_or_listed_twice(tmp_path, caplog):
         "image 2: 0 x 8 pixels are no size",
         "image 3: ",
         "image that is no object: ",
+        "image 4: 1.181e+21 x 8 pixels are no size",
+        f"image {2**70}: {2**70} is no id",
+        f"category {2**70}: {2**70} is no id",
         "category 4: 'name'",
         "category that is no object: ",
     ):

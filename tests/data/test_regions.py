@@ -80,15 +80,21 @@ def test_odd_regions_are_read_or_named_and_what_is_listed_twice_counts_once(tmp_
     images: list[object] = [{"image_id": 1, "width": 9, "height": 9, "coco_id": None}] * 2
     images += [{"image_id": "2", "width": "9", "height": 9, "coco_id": 5}, {"width": 3}, None]
     listed = [region(10, 1, None), region(10, 1, None), region(11, 1, 42), region(12, 1, ["a"])]
-    listed += [region("13", 1, "a") | {"x": None}, region(14, "2", "b"), region(None, 1, ""), "x"]
+    listed += [
+        region("13", 1, "a") | {"x": None},
+        region(2**64 - 1.0, 1, ""),
+        region(14, "2", "b"),
+        region(None, 1, ""),
+        "x",
+    ]
     paths = genome(tmp_path, images, [{"id": 1, "regions": listed}])
     left_out: list[Failure] = []
     first, second = read_regions(paths, left_out=left_out)
-    assert len(left_out) == 6
+    assert len(left_out) == 7
     assert (first.region_ids, first.phrases) == ((10, 11), ("", "42"))
     assert (second.image_id, second.region_ids) == (2, (14,))
     assert "region_descriptions.json, region 3: a phrase is a text, not ['a']" in caplog.text
-    assert caplog.text.count("left out: region_descriptions.json") == 4
+    assert caplog.text.count("left out: region_descriptions.json") == 5
     assert caplog.text.count("left out: image_data.json") == 2
 
 
@@ -122,7 +128,7 @@ def test_what_is_listed_before_and_otherwise_is_named_as_are_images_that_are_not
 def test_ids_of_coco_may_be_strings_and_odd_ones_are_named(tmp_path, caplog):
     paths = DataPaths(tmp_path)
     paths.captions.parent.mkdir(parents=True)
-    ids = [1, "2", None, "x"]
-    paths.captions.write_text(json.dumps({"images": [{"id": number} for number in ids]}))
+    images: list[object] = [{"id": number} for number in (1, "2", None, "x", 1e308)]
+    paths.captions.write_text(json.dumps({"images": [*images, {"file_name": "a.jpg"}, "x"]}))
     assert read_coco_ids(paths) == {1, 2}
-    assert caplog.text.count("left out: captions_val2014.json, image ") == 2
+    assert caplog.text.count("left out: captions_val2014.json, image ") == 5

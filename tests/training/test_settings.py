@@ -125,5 +125,6 @@ def test_a_broken_file_of_captions_is_not_taken_for_a_set_without_training_image
     paths.split_file.write_text(json.dumps({"images": [entry]}), encoding="utf-8")
     assert [image.image_id for image in training_images(paths)] == [1]
     paths.split_file.write_text('{"images": [{}]}', encoding="utf-8")
-    with pytest.raises(ValueError, match="not in the format of Karpathy"):
+    with pytest.raises(ValueError, match="not in the format of Karpathy") as raised:
         training_images(paths)
+    assert raised.value.__context__ is None  # it is not read again for val
