@@ -1,5 +1,6 @@
 import json
 import random
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -10,6 +11,8 @@ import torch
 from misc.features.reading import load_embeddings
 from misc.features.writing import save_embeddings
 from tests.features.rows import READ_AGAIN, unit_rows
+
+LETTER = np.frombuffer(b"A", np.uint8)
 
 
 def test_a_pickle_is_not_read_as_it_could_run_code(tmp_path):
@@ -108,12 +111,23 @@ def test_columns_that_are_not_names_and_rows_are_said_with_the_file(tmp_path, co
         ({"names": ["a"], "embeddings": [["x"]]}, "embeddings of <U1"),
         ({"names": ["a"], "embeddings": [[1j]]}, "embeddings of complex128"),
         ({"names": "ab", "embeddings": [[1.0], [2.0]]}, "1 names, but embeddings of shape"),
-        ({"names_utf8": np.uint8([65]), "names_ends": [-1], "embeddings": [[1.0]]}, "names_ends"),
-        ({"names_utf8": np.uint8([65]), "names_ends": [9], "embeddings": [[1.0]]}, "names_ends"),
+        (
+            {
+                "names_utf8": LETTER,
+                "names_ends": [-1],
+                "embeddings": [[1.0]],
+            },
+            "names_ends",
+        ),
+        (
+            {"names_utf8": LETTER, "names_ends": [9], "embeddings": [[1.0]]},
+            "names_ends",
+        ),
     ],
 )
 def test_arrays_that_are_not_names_and_rows_are_said_with_the_file(tmp_path, arrays, complaint):
-    np.savez(tmp_path / "a.npz", **{name: np.array(array) for name, array in arrays.items()})
+    columns: dict[str, Any] = {name: np.array(array) for name, array in arrays.items()}
+    np.savez(tmp_path / "a.npz", **columns)
     with pytest.raises(ValueError, match=f"a.npz.*{complaint}"):
         load_embeddings(tmp_path / "a.npz")
 
