@@ -3,7 +3,7 @@ import json
 import pytest
 
 from misc.data.captions import read_captions
-from misc.data.paths import DataPaths
+from misc.data.paths import DataPaths, data_paths
 from misc.runtime.failures import Failure
 
 DOG = {"imgid": 7, "filename": "a.jpg", "split": "val", "sentences": [{"raw": "a dog"}]}
@@ -84,3 +84,8 @@ def test_nothing_of_the_real_splits_is_left_out(real_data, caplog):
         assert len(found) == len(listed)
         assert sum(len(image.captions) for image in found) == 5 * len(listed)
     assert not caplog.text
+
+
+def test_a_split_without_images_is_an_error_that_lists_those_there_are(toy_root):
+    with pytest.raises(ValueError, match=r"no image in restval; it has train \(24\), val \(8\)"):
+        read_captions(data_paths(toy_root, "toy"), ("restval",))

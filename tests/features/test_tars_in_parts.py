@@ -106,14 +106,3 @@ def test_every_image_of_a_sample_is_embedded_or_named(model, photos, tmp_path):
     assert "it is no file but a link" in failures[0]["reason"]
     names, _ = load_embeddings(tmp_path / "features")
     assert names[:2] == ["0.tar/photo", "0.tar/photo.final.jpg"]
-
-
-def test_braces_in_a_name_that_exists_are_no_pattern_and_queries_are_no_suffix(tmp_path):
-    (tmp_path / "My {photos").mkdir()
-    assert find_tars([str(tmp_path / "My {photos")]) == []
-    (tmp_path / "{1,2}.tar").touch()
-    assert find_tars([str(tmp_path / "{1,2}.tar")]) == [str(tmp_path / "{1,2}.tar")]
-    assert find_tars(["a{1,2}.tar"]) == ["a1.tar", "a2.tar"]
-    assert find_tars(["a {photos/"]) == []
-    url = "https://bucket/000.tar?X-Amz-Signature=a.b"
-    assert find_tars([url]) == [url]

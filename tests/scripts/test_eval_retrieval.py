@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -10,11 +9,6 @@ import torch
 
 import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
-from misc.data.captions import read_captions
-from misc.data.decoding import load_image
-from misc.data.paths import data_paths, find_word_vectors
-from misc.data.transforms import evaluation_transform
-from misc.inference.encode import encode_pairs
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -50,61 +44,6 @@ def test_folds_are_averaged(checkpoint, toy_root):
     whole = evaluate(checkpoint, toy_root, *options)
     halves = evaluate(checkpoint, toy_root, *options, "--folds", "2")
     assert halves["t2i/mean_rank"] < whole["t2i/mean_rank"]
-
-
-def test_pairs_equal_their_singles(checkpoint, toy_root):
-    model = JointEmbedding(SMALL).eval()
-    paths = data_paths(toy_root, "toy")
-    images, vectors = read_captions(paths, ("val",)), find_word_vectors("", paths)
-    embeddings, captions, rows = encode_pairs(model, images, vectors, 32, batch_size=3)
-    assert rows.tolist() == [row for row in range(8) for _ in range(5)]
-    with torch.inference_mode():
-        image = evaluation_transform(32, ModelConfig().image_statistics)(load_image(images[5].path))
-        single = model.encode_image(image[None])[0]
-        text = model.encode_text(*vectors.batch([vectors.rows(images[5].captions[2])]))[0]
-    torch.testing.assert_close(embeddings[5], single, atol=1e-5, rtol=0)
-    torch.testing.assert_close(captions[27], text, atol=1e-5, rtol=0)
-
-
-def test_images_may_have_any_number_of_captions(toy_root):
-    model, paths = JointEmbedding(SMALL).eval(), data_paths(toy_root, "toy")
-    images = [
-        dataclasses.replace(image, captions=image.captions[:count])
-        for count, image in enumerate(read_captions(paths, ("val",)))
-    ]
-    _, captions, rows = encode_pairs(model, images, find_word_vectors("", paths), 32, 4)
-    assert rows.tolist() == [1, 2, 2, 3, 3, 3, *[4] * 4, *[5] * 5, *[6] * 5, *[7] * 5]
-    assert len(captions) == len(rows)
-
-
-def test_an_unreadable_image_is_left_out_with_its_captions(checkpoint, toy_root, caplog):
-    model, paths = JointEmbedding(SMALL).eval(), data_paths(toy_root, "toy")
-    images = read_captions(paths, ("val",))
-    broken = type(images[0])(0, Path("absent.jpg"), images[0].captions)
-    vectors = find_word_vectors("", paths)
-    embeddings, captions, rows = encode_pairs(model, [broken, *images[1:]], vectors, 32, 4)
-    assert (len(embeddings), len(captions)) == (7, 35)
-    assert rows.tolist() == [row for row in range(7) for _ in range(5)]
-    assert "left out: cannot read image absent.jpg" in caplog.text
-    with pytest.raises(ValueError, match="none of the 1 images can be read"):
-        encode_pairs(model, [broken], vectors, 32, 4)
-
-
-def test_non_finite_embeddings_name_the_file_or_the_text(toy_root):
-    paths = data_paths(toy_root, "toy")
-    images, vectors = read_captions(paths, ("val",)), find_word_vectors("", paths)
-    for part, name in (("text_encoder.sru.rnn_lst.0", "the text 'a"), ("image_encoder", "image")):
-        model = JointEmbedding(SMALL).eval()
-        broken = model.get_submodule(part)
-        parameter = broken.get_parameter("bias" if "sru" in part else "projection.bias")
-        torch.nn.init.constant_(parameter, float("nan"))
-        with pytest.raises(ValueError, match=f"embedding of .*{name if 'text' in name else 'jpg'}"):
-            encode_pairs(model, images, vectors, 32, 4)
-
-
-def test_a_split_without_images_is_an_error_that_lists_those_there_are(toy_root):
-    with pytest.raises(ValueError, match=r"no image in restval; it has train \(24\), val \(8\)"):
-        read_captions(data_paths(toy_root, "toy"), ("restval",))
 
 
 @pytest.mark.parametrize(
