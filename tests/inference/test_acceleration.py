@@ -1,9 +1,6 @@
 """Whatever is done for speed is compared with the plain path."""
 
 import shutil
-import subprocess
-import sys
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +10,6 @@ from torch import nn
 from misc.evaluation.localization import heat_maps, kernel_heat_maps
 from misc.inference import acceleration
 from misc.inference.acceleration import accelerate, accelerate_for, compiled, has_fast_bfloat16
-from misc.runtime.device import use_fast_products
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
@@ -141,48 +137,6 @@ def test_hardware_is_asked_for_bfloat16():
     capabilities = torch.cpu.get_capabilities()
     expected = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     assert has_fast_bfloat16(CPU) == bool(expected)
-
-
-def test_fast_products_are_used_only_if_they_are_accurate(monkeypatch):
-    mkldnn: Any = torch.backends.mkldnn  # whose types lack it
-    settings = mkldnn.matmul
-    before = settings.fp32_precision
-    try:
-        use_fast_products()
-        left, right = torch.randn(2, 300, 300)
-        exact = left.double() @ right.double()
-        assert (left @ right - exact).abs().max() < 1e-5 * exact.abs().max()
-        product = torch.Tensor.__matmul__
-
-        def rounded(a, b):
-            exact = a.dtype == torch.double
-            return product(a, b) if exact else product(a.bfloat16(), b.bfloat16()).float()
-
-        monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-        use_fast_products()
-        assert settings.fp32_precision == "none"
-    finally:
-        settings.fp32_precision = before
-
-
-def test_kept_memory_is_not_faulted_in_again():
-    code = """
-import resource, sys
-if sys.argv[1] == "kept":
-    from misc.runtime.memory import keep_freed_memory
-    keep_freed_memory()
-import torch
-torch.set_num_threads(1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(60):
-    torch.ones(64 * 2**20 // 4)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    faults = {
-        name: int(subprocess.check_output([sys.executable, "-c", code, name]))
-        for name in ("kept", "given back")
-    }
-    assert faults["kept"] < faults["given back"] / 5 or "linux" not in sys.platform
 
 
 @pytest.mark.parametrize("backbone", [LITE, "timm/resnetv2_50", "timm/densenet121"])

@@ -1,7 +1,9 @@
+from typing import Any
+
 import pytest
 import torch
 
-from misc.runtime.device import autocast, use_exact_products
+from misc.runtime.device import autocast, use_exact_products, use_fast_products
 from misc.runtime.device import select_device as select
 
 
@@ -42,3 +44,25 @@ def test_bfloat16_reaches_matrix_products_and_float32_leaves_them():
     for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
         with autocast(torch.device("cpu"), precision):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
+
+
+def test_fast_products_are_used_only_if_they_are_accurate(monkeypatch):
+    mkldnn: Any = torch.backends.mkldnn  # whose types lack it
+    settings = mkldnn.matmul
+    before = settings.fp32_precision
+    try:
+        use_fast_products()
+        left, right = torch.randn(2, 300, 300)
+        exact = left.double() @ right.double()
+        assert (left @ right - exact).abs().max() < 1e-5 * exact.abs().max()
+        product = torch.Tensor.__matmul__
+
+        def rounded(a, b):
+            exact = a.dtype == torch.double
+            return product(a, b) if exact else product(a.bfloat16(), b.bfloat16()).float()
+
+        monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+        use_fast_products()
+        assert settings.fp32_precision == "none"
+    finally:
+        settings.fp32_precision = before
