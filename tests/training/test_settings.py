@@ -5,7 +5,6 @@ import pytest
 import train
 from misc.config import TrainConfig
 from misc.data.paths import DataPaths
-from misc.presets import PRESETS
 from misc.training import image_weights
 from misc.training.settings import check_settings, training_images
 from models.config import ModelConfig
@@ -86,25 +85,6 @@ def test_an_absent_data_set_is_an_error_with_the_remedies(tmp_path):
         run_train(tmp_path, tmp_path, "-n run --dataset coco")
     for part in ("coco/dataset.json", "--data-root", "DSVE_DATA", "--preset toy"):
         assert part in str(error.value)
-
-
-def test_the_flags_of_2018_are_understood():
-    line = "-n x -pf 5 -bs 8 -lr 0.1 -lrd 0.3 -fepoch 4 -mepoch 7 -sru 3 -de 99"
-    args = train.get_parser().parse_args(line.split())
-    assert (args.name, args.print_frequency, args.batch_size, args.learning_rate) == (
-        "x",
-        5,
-        8,
-        0.1,
-    )
-    assert (args.learning_rate_decrease, args.image_from, args.epochs) == (0.3, 4, 7)
-    assert (args.sru_layers, args.embedding_dim) == (3, 99)
-
-
-def test_presets_make_sense():
-    for model_config, config in PRESETS.values():
-        check_settings(config)
-        assert model_config.word_dim in (50, 620)
 
 
 def test_a_preset_that_a_resumed_run_is_not_of_is_told(toy_root, tmp_path, caplog):
