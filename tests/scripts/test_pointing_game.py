@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import pointing_game
@@ -13,8 +12,6 @@ import semantic_seg
 from misc.checkpoints.checkpoint import load_model
 from misc.data.captions import read_captions
 from misc.data.paths import DataPaths, data_paths, find_word_vectors
-from misc.data.regions import RegionImage
-from misc.evaluation.pointing import score_regions, unusual_regions
 from tests.scripts.localization import SIZE, run, twin_heat_map
 
 
@@ -197,25 +194,6 @@ def test_pointing_on_categories_equals_a_twin(checkpoint, toy_root, capsys, rest
     shares = [hits[categories == category].mean() for category in set(categories)]
     assert results["pointing_game@categories"] == pytest.approx(100 * np.mean(shares))
     assert "mean of the categories" in capsys.readouterr().out
-
-
-def test_a_hit_in_any_box_of_a_category_counts():
-    image = RegionImage(
-        1, None, (100, 100), (7, 9), ("a cat", "a dog"),
-        boxes=torch.tensor([[0.0, 0, 30, 30], [40, 40, 30, 30], [70, 70, 20, 20]]),
-        phrase_of_box=torch.tensor([0, 0, 1]),
-    )  # fmt: skip
-    heat = torch.zeros(2, 10, 10)
-    heat[0, 5, 5] = heat[1, 5, 5] = 1  # its centre is at (55, 55)
-    assert score_regions(image, heat).tolist() == [[True, True, True], [False, False, False]]
-
-
-def test_an_empty_box_is_told_under_the_id_of_its_own_phrase():
-    image = RegionImage(
-        1, None, (100, 100), (7, 9), ("a cat", "a dog"),
-        boxes=torch.tensor([[0.0, 0, 0, 30], [40, 40, 30, 30]]), phrase_of_box=torch.tensor([1, 0]),
-    )  # fmt: skip
-    assert unusual_regions([image])["empty_boxes"] == [9]
 
 
 def test_all_images_are_not_those_of_coco(checkpoint, toy_root):

@@ -2,45 +2,15 @@ import itertools
 import json
 import math
 
-import cv2
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-from pycocotools import mask as coco_masks
 
 import pointing_game
 import semantic_seg
 from misc.checkpoints.checkpoint import load_model
-from misc.data.outlines import read_instances
-from misc.data.paths import DataPaths, data_paths, find_word_vectors
-from misc.evaluation.segmentation import score_pairs
+from misc.data.paths import data_paths, find_word_vectors
+from tests.evaluation.segmentation_twins import twin_overlap, twin_target, write_photographs
 from tests.scripts.localization import run, twin_heat_map
-
-
-def twin_target(annotations, width, height, published):
-    target = np.zeros((height, width), np.uint8)
-    for annotation in annotations:
-        outline = annotation["segmentation"]
-        if isinstance(outline, dict) or not published:
-            if isinstance(outline, list) or isinstance(outline["counts"], list):
-                outline = coco_masks.frPyObjects(outline, height, width)
-            outline = coco_masks.merge(outline) if isinstance(outline, list) else outline
-            target |= coco_masks.decode(outline)
-            continue
-        for polygon in outline:
-            cv2.fillPoly(target, [np.array(polygon).reshape(-1, 2).astype(np.int32)], 1)
-    if published:
-        target = cv2.resize(target, (200, 200), interpolation=cv2.INTER_NEAREST)
-    return target.astype(bool)
-
-
-def twin_overlap(heat, target):
-    stretched = (heat - heat.min()) / (heat.max() - heat.min())
-    size = target.shape[::-1]
-    resized = cv2.resize(stretched.astype(np.float64), size, interpolation=cv2.INTER_LINEAR)
-    mask = resized > 0.45 * (resized.max() - resized.min())
-    return (mask & target).sum() / (mask | target).sum()
 
 
 def twin_segmentation(model, word_vectors, paths, crowds=True):
@@ -64,18 +34,6 @@ def twin_segmentation(model, word_vectors, paths, crowds=True):
         target = twin_target(annotations, *size, published=True)
         published[category["id"]].append(twin_overlap(heat, target))
     return ours, published
-
-
-def test_overlaps_of_photographs_equal_twins_of_both_kinds(two_photographs):
-    image = read_instances(two_photographs)[0][0]
-    heat = torch.randn(1, 13, 13, generator=torch.Generator().manual_seed(0))
-    annotations = json.loads(two_photographs.instances.read_text())["annotations"][:2]
-    targets = [twin_target(annotations, 96, 57, published) for published in (False, True)]
-    expected = [twin_overlap(heat[0].numpy(), target) for target in targets]
-    categories, overlaps = score_pairs(image, heat, 0.45)
-    assert categories == [0]
-    assert overlaps[0].tolist() == pytest.approx([*expected, targets[0].mean()], abs=1e-6)
-    assert abs(expected[0] - expected[1]) > 1e-3
 
 
 def check_against_twin(results, ours, published):
@@ -109,39 +67,7 @@ def test_segmentation_of_scenes_equals_a_twin(checkpoint, toy_root, tmp_path, ca
 
 @pytest.fixture
 def two_photographs(tmp_path):
-    """Two wide photographs of one category, in polygons and both kinds of run lengths."""
-    paths = DataPaths(tmp_path / "root")
-    (paths.images / "val2014").mkdir(parents=True)
-    paths.instances.parent.mkdir(parents=True)
-    generator, outlines = np.random.default_rng(1), []
-    for image_id in (1, 2, 3):
-        pixels = generator.integers(0, 256, (7, 12, 3), dtype=np.uint8)
-        image = Image.fromarray(pixels).resize((96, 57))
-        image.save(paths.images / "val2014" / f"{image_id}.jpg")
-    mask = np.zeros((57, 96), np.uint8)
-    mask[10:40, 5:60] = 1
-    packed = coco_masks.encode(np.asfortranarray(mask))
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [0]]))).tolist()
-    counts = [b - a for a, b in itertools.pairwise([0, *edges, len(flat)])]
-    outlines = [
-        (1, 0, [[3.7, 5.9, 60.2, 5.1, 50.6, 50.8], [40, 20, 90.9, 20.9, 90.9, 55.5, 40, 55]]),
-        (1, 0, {"size": [57, 96], "counts": packed["counts"].decode()}),
-        (2, 1, {"size": [57, 96], "counts": counts}),
-        (2, 0, [[70.8, 0, 96, 0, 96, 30.9, 70.8, 30.9]]),
-    ]
-    content = {
-        "images": [
-            {"id": i, "file_name": f"{i}.jpg", "width": 96, "height": 57} for i in (1, 2, 3)
-        ],
-        "categories": [{"id": 5, "name": "dog"}],
-        "annotations": [
-            {"image_id": i, "category_id": 5, "iscrowd": crowd, "segmentation": outline}
-            for i, crowd, outline in outlines
-        ],
-    }
-    paths.instances.write_text(json.dumps(content))
-    return paths
+    return write_photographs(tmp_path / "root")
 
 
 @pytest.mark.parametrize("crowds", [True, False])
