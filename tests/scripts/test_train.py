@@ -4,6 +4,7 @@ import logging
 import pytest
 import torch
 
+import train
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import losses as loss
@@ -77,3 +78,16 @@ def test_real_photographs_run_through_the_same_code(real_data, tmp_path, monkeyp
     results = run_train(real_data, tmp_path, "--dataset coco --epochs 1 --max-batches 2")
     assert 0 <= results["t2i/R@1"] <= 100
     assert (tmp_path / "toy-coco" / "best.pt").exists()
+
+
+def test_the_flags_of_2018_are_understood():
+    line = "-n x -pf 5 -bs 8 -lr 0.1 -lrd 0.3 -fepoch 4 -mepoch 7 -sru 3 -de 99"
+    args = train.get_parser().parse_args(line.split())
+    assert (args.name, args.print_frequency, args.batch_size, args.learning_rate) == (
+        "x",
+        5,
+        8,
+        0.1,
+    )
+    assert (args.learning_rate_decrease, args.image_from, args.epochs) == (0.3, 4, 7)
+    assert (args.sru_layers, args.embedding_dim) == (3, 99)
