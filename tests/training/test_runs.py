@@ -1,14 +1,19 @@
 import json
+import logging
+from pathlib import Path
 
 import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
+from misc.runtime.files import HOST
+from misc.runtime.locks import locked
+from misc.training import runs
 from misc.training.runs import Progress, Run, moving_average, new_optimizer
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-from tests.training.small_runs import assert_same, run_train
+from tests.training.small_runs import assert_same, run_train, weights
 
 
 @pytest.fixture
@@ -72,3 +77,51 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
     steps = [checkpoint.training["trained"]["averaged_steps"] for checkpoint in (whole, parts)]
     assert steps[0] == steps[1] > 0
     assert whole.training["progress"] == parts.training["progress"]
+
+
+def test_two_programs_do_not_train_the_same_run_at_once(toy_root, tmp_path):
+    with locked(tmp_path / "run"), pytest.raises(OSError, match="another program is at work in"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
+
+
+def test_a_save_that_is_cut_off_leaves_the_last_checkpoint_whole(toy_root, tmp_path, monkeypatch):
+    run_train(toy_root, tmp_path, "-n run --epochs 1")
+    before = weights(tmp_path / "run")
+
+    def full_disk(content, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="disk full"):
+        run_train(toy_root, tmp_path, "-n run --resume --epochs 2")
+    assert_same(before, weights(tmp_path / "run"))
+    assert not list((tmp_path / "run").glob("*.tmp"))
+
+
+def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other(
+    toy_root, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    options = "-n run --epochs 1 --max-batches 1"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    half_written = folder / f".dsve-{HOST}-999999999-0.tmp"
+    half_written.write_bytes(b"half")
+    with caplog.at_level(logging.INFO):
+        run_train(toy_root, tmp_path, options)  # killed before the first checkpoint
+        assert "resuming" not in caplog.text
+        assert not half_written.exists()
+        run_train(toy_root, tmp_path, options)
+    assert "resuming" in caplog.text
+    with pytest.raises(FileExistsError, match="--resume continues it"):
+        run_train(toy_root, tmp_path, f"{options} --learning-rate 1e-4")
+
+
+def test_processes_that_find_different_checkpoints_are_told_to_share_the_folder(
+    toy_root, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "gather_objects", lambda found: [found, (1, 0)])
+    with pytest.raises(ValueError, match=r"\[\(0, 0\), \(1, 0\)\]; --runs must be a folder"):
+        run_train(toy_root, tmp_path, "-n run --epochs 1")

@@ -1,5 +1,4 @@
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -11,11 +10,8 @@ import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
-from misc.inference.encode import encode_pairs
-from misc.runtime.files import HOST
-from misc.runtime.locks import locked
 from misc.training import loop as training
-from misc.training import runs, validation
+from misc.training import runs
 from misc.training.steps import train_step
 from tests.conftest import SMALL_TRAINING
 from tests.training.small_runs import assert_same, run_train, weights
@@ -59,30 +55,6 @@ def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_pa
     assert logs[0] == logs[1]
 
 
-def test_a_signal_during_validation_loses_no_epoch(toy_root, tmp_path, monkeypatch):
-    def interrupted_encoding(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGINT)
-        return encode_pairs(*arguments, **options)
-
-    monkeypatch.setattr(validation, "encode_pairs", interrupted_encoding)
-    with pytest.raises(SystemExit, match="130"):
-        run_train(toy_root, tmp_path, "-n run --epochs 3")
-    progress = read_checkpoint(tmp_path / "run" / "last.pt").training["progress"]
-    assert (progress["epoch"], progress["batch"]) == (0, 7)
-    monkeypatch.undo()
-    run_train(toy_root, tmp_path, "-n run --epochs 1 --resume")
-    run_train(toy_root, tmp_path, "-n whole --epochs 1")
-    assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
-    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("run", "whole")]
-    assert logs[0] == logs[1]
-
-
-def test_two_programs_do_not_train_the_same_run_at_once(toy_root, tmp_path):
-    with locked(tmp_path / "run"), pytest.raises(OSError, match="another program is at work in"):
-        run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
-    run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 1")
-
-
 def test_a_run_killed_in_any_instant_resumes_from_the_last_whole_checkpoint(toy_root, tmp_path):
     command = [sys.executable, "train.py", *SMALL_TRAINING.split(), "-n", "killed"]
     command += ["--data-root", str(toy_root), "--runs", str(tmp_path), "--epochs", "4"]
@@ -100,21 +72,6 @@ def test_a_run_killed_in_any_instant_resumes_from_the_last_whole_checkpoint(toy_
     run_train(toy_root, tmp_path, f"-n killed --resume --epochs {epoch + 1 if epoch < 4 else 4}")
     run_train(toy_root, tmp_path, f"-n whole --epochs {epoch + 1 if epoch < 4 else 4}")
     assert_same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
-
-
-def test_a_save_that_is_cut_off_leaves_the_last_checkpoint_whole(toy_root, tmp_path, monkeypatch):
-    run_train(toy_root, tmp_path, "-n run --epochs 1")
-    before = weights(tmp_path / "run")
-
-    def full_disk(content, path):
-        Path(path).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="disk full"):
-        run_train(toy_root, tmp_path, "-n run --resume --epochs 2")
-    assert_same(before, weights(tmp_path / "run"))
-    assert not list((tmp_path / "run").glob("*.tmp"))
 
 
 def test_a_run_killed_within_an_epoch_goes_on_from_the_last_checkpoint_within_it(
@@ -146,30 +103,3 @@ def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due_and_not_before(
     assert saved == ["best.pt", "last.pt"]
     run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3 --checkpoint-every 0")
     assert saved[2:] == ["last.pt"] * 3 + ["best.pt", "last.pt"]
-
-
-def test_processes_that_are_started_again_go_on_with_their_run_and_with_no_other(
-    toy_root, tmp_path, monkeypatch, caplog
-):
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    options = "-n run --epochs 1 --max-batches 1"
-    folder = tmp_path / "run"
-    folder.mkdir()
-    half_written = folder / f".dsve-{HOST}-999999999-0.tmp"
-    half_written.write_bytes(b"half")
-    with caplog.at_level(logging.INFO):
-        run_train(toy_root, tmp_path, options)  # killed before the first checkpoint
-        assert "resuming" not in caplog.text
-        assert not half_written.exists()
-        run_train(toy_root, tmp_path, options)
-    assert "resuming" in caplog.text
-    with pytest.raises(FileExistsError, match="--resume continues it"):
-        run_train(toy_root, tmp_path, f"{options} --learning-rate 1e-4")
-
-
-def test_processes_that_find_different_checkpoints_are_told_to_share_the_folder(
-    toy_root, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(runs, "gather_objects", lambda found: [found, (1, 0)])
-    with pytest.raises(ValueError, match=r"\[\(0, 0\), \(1, 0\)\]; --runs must be a folder"):
-        run_train(toy_root, tmp_path, "-n run --epochs 1")
