@@ -10,6 +10,11 @@ from models.joint_embedding import JointEmbedding
 from tests.checkpoints.files_of_2018 import MINIATURE, published_content, save_published
 
 
+@pytest.fixture
+def model(lively_model):
+    return lively_model
+
+
 @torch.inference_mode()
 def embeddings(model, side=64, steps=5):
     generator = torch.Generator().manual_seed(1)
@@ -19,12 +24,12 @@ def embeddings(model, side=64, steps=5):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_of_2018_gives_the_same_embeddings(lively_model, tmp_path, zipped):
-    path = save_published(tmp_path / "best_model.pth.tar", published_content(lively_model), zipped)
+def test_a_file_of_2018_gives_the_same_embeddings(model, tmp_path, zipped):
+    path = save_published(tmp_path / "best_model.pth.tar", published_content(model), zipped)
     loaded = load_model(path)
     assert loaded.config == MINIATURE
     assert not loaded.training
-    torch.testing.assert_close(embeddings(loaded), embeddings(lively_model), rtol=0, atol=1e-6)
+    torch.testing.assert_close(embeddings(loaded), embeddings(model), rtol=0, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -60,22 +65,22 @@ def test_the_full_size_model_survives_both_formats_of_2018(published_model, tmp_
     torch.testing.assert_close(embeddings(loaded, 128, 3), before, rtol=0, atol=1e-5)
 
 
-def test_a_recurrent_weight_that_is_not_zero_changes_texts_only(lively_model, tmp_path):
-    content = published_content(lively_model)
+def test_a_recurrent_weight_that_is_not_zero_changes_texts_only(model, tmp_path):
+    content = published_content(model)
     content["state_dict"] = {
         key: torch.zeros_like(tensor) if "weight_c" in key else tensor
         for key, tensor in content["state_dict"].items()
     }
     without = embeddings(load_model(save_published(tmp_path / "zero.pth.tar", content)))
-    with_it = embeddings(lively_model)
+    with_it = embeddings(model)
     assert torch.equal(without[0], with_it[0])
     assert ((without - with_it)[1:].abs().amax(dim=1) > 1e-3).all()
 
 
-def test_keys_may_lack_module_and_name_the_children_of_the_resnet(lively_model, tmp_path):
+def test_keys_may_lack_module_and_name_the_children_of_the_resnet(model, tmp_path):
     names = ["conv1", "bn1", "", "", "layer1", "layer2"]
     state = {}
-    for key, tensor in published_content(lively_model)["state_dict"].items():
+    for key, tensor in published_content(model)["state_dict"].items():
         key = key.replace("module.", "")
         prefix, _, rest = key.partition("base_layer.0.")
         if rest:
@@ -83,41 +88,41 @@ def test_keys_may_lack_module_and_name_the_children_of_the_resnet(lively_model, 
             key = f"{prefix}base_layer.0.{names[int(child)]}.{rest}"
         state[key] = tensor
     path = save_published(tmp_path / "plain.pth.tar", {"state_dict": state})
-    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(model))
 
 
-def test_the_whole_model_may_have_been_wrapped(lively_model, tmp_path):
-    content = published_content(lively_model)
+def test_the_whole_model_may_have_been_wrapped(model, tmp_path):
+    content = published_content(model)
     content["state_dict"] = {f"module.{key}": t for key, t in content["state_dict"].items()}
     path = save_published(tmp_path / "wrapped.pth.tar", content)
-    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(model))
 
 
-def test_early_files_have_no_counters_of_batches(lively_model, tmp_path):
-    content = published_content(lively_model)
+def test_early_files_have_no_counters_of_batches(model, tmp_path):
+    content = published_content(model)
     content["state_dict"] = {
         key: tensor
         for key, tensor in content["state_dict"].items()
         if not key.endswith("num_batches_tracked")
     }
     path = save_published(tmp_path / "early.pth.tar", content)
-    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(model))
 
 
-def test_tensors_that_were_on_a_gpu_come_to_the_cpu(lively_model, tmp_path):
-    path = save_published(tmp_path / "cuda.pth.tar", published_content(lively_model), zipped=False)
+def test_tensors_that_were_on_a_gpu_come_to_the_cpu(model, tmp_path):
+    path = save_published(tmp_path / "cuda.pth.tar", published_content(model), zipped=False)
     data = path.read_bytes()
     on_gpu = data.replace(b"ctorch\nFloatStorage", b"ctorch.cuda\nFloatStorage").replace(
         b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"
     )
     assert on_gpu.count(b"cuda") > data.count(b"cuda")
     path.write_bytes(on_gpu)
-    assert torch.equal(embeddings(load_model(path)), embeddings(lively_model))
+    assert torch.equal(embeddings(load_model(path)), embeddings(model))
 
 
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_the_best_recall_is_read_under_both_names_of_numpys_module(lively_model, tmp_path, module):
-    path = save_published(tmp_path / "best.pth.tar", published_content(lively_model), zipped=False)
+def test_the_best_recall_is_read_under_both_names_of_numpys_module(model, tmp_path, module):
+    path = save_published(tmp_path / "best.pth.tar", published_content(model), zipped=False)
     written = np.float64(1).__reduce__()[0].__module__.encode()
     data = path.read_bytes()
     assert b"c" + written + b"\nscalar" in data
@@ -133,8 +138,8 @@ def test_the_backbone_is_recognised_by_its_blocks(backbone, tmp_path):
     assert load_model(path).config == config
 
 
-def test_settings_that_contradict_the_tensors_are_an_error(lively_model, tmp_path):
-    content = published_content(lively_model, args_dict=argparse.Namespace(sru=4, dimemb=16))
+def test_settings_that_contradict_the_tensors_are_an_error(model, tmp_path):
+    content = published_content(model, args_dict=argparse.Namespace(sru=4, dimemb=16))
     path = save_published(tmp_path / "odd.pth.tar", content)
     with pytest.raises(ValueError, match="odd.pth.tar contradicts itself.*sru = 4.*tensors 2"):
         load_model(path)
@@ -160,8 +165,8 @@ def test_settings_that_contradict_the_tensors_are_an_error(lively_model, tmp_pat
         ),
     ],
 )
-def test_what_does_not_fit_is_named(lively_model, tmp_path, change, message):
-    content = published_content(lively_model)
+def test_what_does_not_fit_is_named(model, tmp_path, change, message):
+    content = published_content(model)
     change(content["state_dict"])
     path = save_published(tmp_path / "changed.pth.tar", content)
     with pytest.raises(ValueError, match=message) as error:
