@@ -13,18 +13,18 @@ from tests.checkpoints.files_of_2018 import lively
 from tests.checkpoints.published_folder import MINIATURE, PROTOCOL, publish
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def model():
     torch.manual_seed(0)
     return JointEmbedding(MINIATURE).eval()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def words(toy_root):
     return toy_root / "toy" / "word_vectors"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def checkpoint(model, words, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "best.pt"
     config = vars(PRESETS["toy"][1]) | {"word_vectors": str(words), "seed": 7}
@@ -32,7 +32,7 @@ def checkpoint(model, words, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def folder(checkpoint, tmp_path_factory):
     place = tmp_path_factory.mktemp("published")
     results = place / "retrieval.json"

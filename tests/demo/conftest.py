@@ -9,7 +9,7 @@ from models.joint_embedding import JointEmbedding
 from tests.demo.miniature import MINIATURE
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def embedder(toy_root, tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "best.pt"
@@ -18,6 +18,6 @@ def embedder(toy_root, tmp_path_factory):
     return Embedder(path, device="cpu", data_root=toy_root)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def explorer(embedder, toy_root):
     return Explorer(embedder, toy_gallery(embedder, toy_root))

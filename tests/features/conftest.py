@@ -8,12 +8,12 @@ from tests.features.extraction import extract, save_model
 # The script, with a model that knows nothing.
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def model(tmp_path_factory):
     return save_model(tmp_path_factory.mktemp("model") / "model.pt")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def photos(tmp_path_factory):
     """Forty-six images, one of which is broken: four parts of twelve, the last one shorter."""
     folder = tmp_path_factory.mktemp("photos")
@@ -25,7 +25,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def undisturbed(model, photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "features"
     extract(model, photos, folder)

@@ -7,7 +7,7 @@ from models.joint_embedding import JointEmbedding
 from tests.scripts.miniature import MINIATURE
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.pt"
@@ -16,7 +16,7 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def miniature_checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "best.pt"
