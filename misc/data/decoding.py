@@ -1,13 +1,18 @@
 """Image files to RGB pixels, upright, whatever the file: one way for scripts, tars and the page."""
 
+import contextlib
+import functools
+import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from misc.data.image_files import FORMATS
+from misc.data.metadata import SIGNATURE_BYTES, has_metadata, without_metadata
 from misc.runtime.failures import Failure, read_item
 
 ORIENTATION = 0x0112  # the tag of EXIF
@@ -20,6 +25,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+Read = TypeVar("Read")
 
 
 def load_image(file: Path | BinaryIO, name: str = "", longest: int | None = None) -> Image.Image:
@@ -36,37 +43,69 @@ def load_image(file: Path | BinaryIO, name: str = "", longest: int | None = None
         ValueError: if the file is missing, truncated, too large, or none of ``FORMATS``; the
             message names it.
     """
-    name = name or str(file)
-    image = read_item(0, name, lambda: _decode(file, longest))
-    if isinstance(image, Failure):
-        raise ValueError(f"cannot read image {name}: {image.reason.removeprefix(f'{name}: ')}")
-    return image
+    return _read(file, name or str(file), functools.partial(_decode, longest=longest))
 
 
 def upright_size(file: Path) -> tuple[int, int]:
-    """Read width and height in pixels of what ``load_image`` reads, were it never scaled down."""
-    with _opened(file) as image:
-        width, height = image.size
-        return (height, width) if _orientation(image) > 4 else (width, height)
+    """Read width and height in pixels of what ``load_image`` reads, were it never scaled down.
+
+    Raises:
+        ValueError: as ``load_image`` does.
+    """
+    return _read(file, str(file), _upright_size)
 
 
-def _opened(file: Path | BinaryIO) -> Image.Image:
+def _read(file: Path | BinaryIO, name: str, use: Callable[[Image.Image], Read]) -> Read:
+    """Open an image and use it; if that fails, once more without its metadata."""
+    first = read_item(0, name, lambda: _used(file, use))
+    if not isinstance(first, Failure):
+        return first
+    second = read_item(0, name, lambda: _used(_bare(file), use))
+    if not isinstance(second, Failure):
+        return second
+    reason = first.reason.removeprefix(f"{name}: ").replace(f" {file!r}", "")
+    raise ValueError(f"cannot read image {name}: {reason}")
+
+
+def _used(file: Path | BinaryIO, use: Callable[[Image.Image], Read]) -> Read:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large images, and of metadata that cannot be read
         # A list, as some of Pillow's formats start other programs.
-        return Image.open(file, formats=FORMATS)
+        with Image.open(_no_pipe(file), formats=FORMATS) as image:
+            return use(image)
 
 
-def _decode(file: Path | BinaryIO, longest: int | None) -> Image.Image:
-    with _opened(file) as image, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        width, height = image.size
-        if longest:
-            image.thumbnail((longest, longest))
-        elif width * height > (Image.MAX_IMAGE_PIXELS or width * height):
-            image.draft("RGB", (width // 2, height // 2))
-        image.load()
-        return to_rgb(image)
+def _no_pipe(file: Path | BinaryIO) -> Path | BinaryIO:
+    if isinstance(file, Path) and file.is_fifo():  # opening it would wait for a writer
+        raise ValueError("it is a pipe")
+    return file
+
+
+def _bare(file: Path | BinaryIO) -> BinaryIO:
+    """Give an image file without its metadata, as far as they may be to blame."""
+    file = _no_pipe(file)
+    with file.open("rb") if isinstance(file, Path) else contextlib.nullcontext(file) as stream:
+        stream.seek(0)
+        signature = stream.read(SIGNATURE_BYTES)
+        if not has_metadata(signature):
+            raise ValueError("no metadata to leave out")
+        return io.BytesIO(without_metadata(signature + stream.read()))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    turned = image.format != "TIFF" and _orientation(image) > 4  # Pillow turns TIFF by itself
+    return (height, width) if turned else (width, height)
+
+
+def _decode(image: Image.Image, longest: int | None) -> Image.Image:
+    width, height = image.size
+    if longest:
+        image.thumbnail((longest, longest))
+    elif width * height > (Image.MAX_IMAGE_PIXELS or width * height):
+        image.draft("RGB", (width // 2, height // 2))
+    image.load()
+    return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

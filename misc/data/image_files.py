@@ -3,8 +3,11 @@
 import collections
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from misc.runtime.failures import read_item
 
 # The one table of formats: by suffix, those that Pillow decodes by itself.
 SUFFIXES = {
@@ -21,11 +24,13 @@ logger = logging.getLogger(__name__)
 def find_images(sources: Sequence[Path], recursive: bool) -> list[Path]:
     """List the images of folders, in sorted order, of lists of paths, and single ones.
 
-    A link that leads nowhere is listed, too, so that whoever reads it names it. What is passed over
-    in a folder is logged by suffix and number.
+    What cannot be read is listed, too, so that whoever reads it names it: a link that leads
+    nowhere, a folder that may not be opened. What is passed over in a folder is logged by suffix
+    and number.
 
     Args:
-        sources: folders, images, and text files with the path of an image a line.
+        sources: folders, images, by suffix or content, and text files with the path of an image a
+            line, whatever its suffix.
         recursive: True looks into folders of folders, linked ones as well.
 
     Raises:
@@ -36,7 +41,7 @@ def find_images(sources: Sequence[Path], recursive: bool) -> list[Path]:
     for source in sources:
         if source.is_dir():
             found = _images_of_folder(source, recursive)
-        elif is_image(source) and source.exists():
+        elif (is_image(source) and source.exists()) or _holds_image(source):
             found = [source]
         else:
             found = _listed_images(source)
@@ -52,13 +57,25 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def _holds_image(file: Path) -> bool:
+    from PIL import Image
+
+    def look() -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(file, formats=FORMATS).close()
+        return True
+
+    # A pipe, such as a shell makes of <(find …), can be read but once.
+    return file.is_file() and read_item(0, str(file), look) is True
+
+
 def _images_of_folder(folder: Path, recursive: bool) -> list[Path]:
     passed_over: collections.Counter[str] = collections.Counter()
-    found = []
-    for file in _walk(folder) if recursive else folder.iterdir():
-        if file.is_dir():
-            continue
-        if is_image(file):
+    found: list[Path] = []
+    for file in _walk(folder, recursive, found):
+        # What a link without suffix would lead to may have been a folder of images.
+        if is_image(file) or (not file.suffix and read_item(0, str(file), file.exists) is not True):
             found.append(file)
         else:
             passed_over[file.suffix.lower() or "without suffix"] += 1
@@ -68,11 +85,18 @@ def _images_of_folder(folder: Path, recursive: bool) -> list[Path]:
     return sorted(found)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Give the files of a folder and of those in it, linked ones too, each folder once."""
+def _walk(folder: Path, recursive: bool, unread: list[Path]) -> Iterator[Path]:
+    """Give the files of a folder and, if asked, of those in it, linked ones too, each folder once.
+
+    Folders that may not be opened are added to ``unread``.
+    """
     seen: set[Path] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(folders)
+
+    def note(error: OSError) -> None:
+        unread.append(Path(error.filename))
+
+    for root, folders, files in os.walk(folder, onerror=note, followlinks=True):
+        folders[:] = sorted(folders) if recursive else []
         place = Path(root).resolve()
         if place in seen:  # a link to what was there, maybe above it
             folders.clear()

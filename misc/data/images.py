@@ -21,7 +21,6 @@ class ImageBatch:
 
     indices: list[int]  # places of the images in the list that was asked for
     images: Tensor  # (B, 3, H, W), normalised
-    sizes: list[tuple[int, int]]  # (width, height) of each file in pixels, upright
     failures: list[Failure]
 
     def pin_memory(self) -> "ImageBatch":
@@ -30,7 +29,7 @@ class ImageBatch:
         return self
 
 
-ImageItem = tuple[int, Tensor, tuple[int, int]]
+ImageItem = tuple[int, Tensor]
 
 
 class ImageDataset(Dataset[ImageItem | Failure]):
@@ -45,8 +44,7 @@ class ImageDataset(Dataset[ImageItem | Failure]):
 
     def __getitem__(self, index: int) -> ImageItem | Failure:
         def read() -> ImageItem:
-            image = load_image(self.paths[index])
-            return index, self.transform(image), image.size
+            return index, self.transform(load_image(self.paths[index]))
 
         return read_item(index, str(self.paths[index]), read)
 
@@ -54,8 +52,8 @@ class ImageDataset(Dataset[ImageItem | Failure]):
 def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
     """Stack the images that could be read."""
     read, failures = apart(items)
-    images = torch.stack([image for _, image, _ in read]) if read else torch.empty(0, 3, 1, 1)
-    return ImageBatch([item[0] for item in read], images, [item[2] for item in read], failures)
+    images = torch.stack([image for _, image in read]) if read else torch.empty(0, 3, 1, 1)
+    return ImageBatch([item[0] for item in read], images, failures)
 
 
 def image_loader(

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import io
 import itertools
+import operator
 import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -43,7 +43,7 @@ def find_tars(sources: Sequence[str]) -> list[str]:
 
 
 def _expanded(source: str) -> list[str]:
-    if Path(source).exists():
+    if read_item(0, source, Path(source).exists) is True:  # many braces are too long for a path
         return [source]
     try:
         return list(braceexpand.braceexpand(source))
@@ -80,6 +80,7 @@ class TarBatch:
 
 
 TarItem = tuple[int, str, Tensor]  # place, name and pixels of an image
+TarFile = tuple[str, str, Callable[[], bytes]]  # sample, rest of the name, and what reads it
 
 
 class Broken(str):
@@ -100,16 +101,24 @@ class TarImages(IterableDataset["TarItem | Failure | Broken"]):
     def __iter__(self) -> Iterator["TarItem | Failure | Broken"]:
         index = 0
         try:
-            for sample, files in itertools.groupby(self._files(), key=lambda file: file[0]):
+            for sample, files in itertools.groupby(self._files(), key=operator.itemgetter(0)):
                 name = f"{_file_name(self.url)}/{sample}"
                 for item in self._images_of_sample(index, name, files):
                     yield item
                     index += 1
-        except (OSError, tarfile.TarError, EOFError, ImportError, ValueError, zlib.error) as error:
-            yield Broken(f"cannot read {self.url}: {error.args[0] if error.args else error}")
+        except ValueError as error:  # of _files; what a single image raises is its own failure
+            yield Broken(f"{error}")
 
-    def _files(self) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
-        """Give the sample, the rest of the name and the content of each file."""
+    def _files(self) -> Iterator[TarFile]:
+        """Give the files; whatever ends the tar, a server's refusal too, becomes one error."""
+        members = self._members()
+        while (file := read_item(0, self.url, lambda: next(members, None))) is not None:
+            if isinstance(file, Failure):
+                reason = file.reason.removeprefix(f"{self.url}: ")
+                raise ValueError(f"cannot read {self.url}: {reason}")
+            yield file
+
+    def _members(self) -> Iterator[TarFile]:
         with (
             fsspec.open(self.url, "rb") as stream,
             tarfile.open(fileobj=stream, mode="r|*") as tar,
@@ -123,7 +132,7 @@ class TarImages(IterableDataset["TarItem | Failure | Broken"]):
                 yield (f"{folder}/{stem}" if folder else stem), suffixes, read
 
     def _images_of_sample(
-        self, index: int, name: str, files: Iterable[tuple[str, str, Callable[[], bytes]]]
+        self, index: int, name: str, files: Iterable[TarFile]
     ) -> Iterator["TarItem | Failure"]:
         found = 0
         for _, suffixes, read in files:

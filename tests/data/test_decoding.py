@@ -1,4 +1,5 @@
 import io
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -46,17 +47,21 @@ def test_what_is_in_no_list_is_refused_and_starts_no_program(tmp_path, kind, mon
         load_image(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("value", range(1, 9))
-def test_every_orientation_is_turned_as_pillow_would(tmp_path, value):
-    from PIL import ImageOps
-
-    pixels = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    path = tmp_path / "a.png"
-    Image.fromarray(pixels).save(path, exif=oriented(value))
-    with Image.open(path) as image:
-        expected = ImageOps.exif_transpose(image).convert("RGB")
-    assert np.array_equal(np.asarray(load_image(path)), np.asarray(expected))
-    assert upright_size(path) == expected.size
+def test_every_orientation_is_turned_and_its_size_is_known(tmp_path, kind, value):
+    pixels = np.kron(
+        np.arange(0, 240, 40, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8)
+    )
+    turns = {
+        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.T,
+        6: np.rot90(pixels, -1), 7: pixels[::-1, ::-1].T, 8: np.rot90(pixels),
+    }  # fmt: skip
+    path = tmp_path / "a.image"
+    Image.fromarray(pixels).convert("RGB").save(path, kind, exif=oriented(value))
+    image = load_image(path)
+    assert np.abs(np.asarray(image)[:, :, 0].astype(int) - turns[value]).max() < 25
+    assert upright_size(path) == image.size
 
 
 def test_metadata_that_cannot_be_read_never_costs_the_pixels(tmp_path):
@@ -71,6 +76,18 @@ def test_metadata_that_cannot_be_read_never_costs_the_pixels(tmp_path):
         for _ in range(rng.randint(1, 6)):
             data[rng.randrange(start, start + len(exif.tobytes()) - 6)] = rng.randrange(256)
         assert load_image(io.BytesIO(bytes(data)), "a.jpg").size in plain
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    for read in (load_image, upright_size):
+        with pytest.raises(ValueError, match=r"cannot read image .*a.jpg: it is a pipe"):
+            read(tmp_path / "a.jpg")
+
+
+def test_messages_of_open_files_have_their_names_alone():
+    with pytest.raises(ValueError, match="^cannot read image 0.tar/a: cannot identify image file$"):
+        load_image(io.BytesIO(b"no image"), "0.tar/a")
 
 
 @pytest.mark.parametrize("kind", sorted(ENCODERS))

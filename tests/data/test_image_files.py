@@ -1,8 +1,12 @@
 import logging
+import os
+import threading
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from misc.data.decoding import load_image
 from misc.data.image_files import find_images
 
 
@@ -43,6 +47,49 @@ def test_linked_folders_are_followed_each_once_and_loops_end(photos, tmp_path):
 def test_a_link_that_leads_nowhere_is_listed_so_that_it_is_named(photos, recursive):
     (photos / "gone.jpg").symlink_to(photos / "absent.jpg")
     assert photos / "gone.jpg" in find_images([photos], recursive)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_lost_link_to_a_folder_is_listed_one_to_notes_is_passed_over(photos, recursive, caplog):
+    caplog.set_level(logging.INFO)
+    (photos / "album").symlink_to(photos / "absent")
+    (photos / "lost.txt").symlink_to(photos / "absent.txt")
+    (photos / "linked").symlink_to(photos / "plain")
+    assert photos / "album" in find_images([photos], recursive)
+    assert "2 .txt" in caplog.text
+    assert "2 without suffix" in caplog.text
+
+
+def test_a_folder_that_may_not_be_opened_is_listed_so_that_it_is_named(photos, monkeypatch):
+    def refuse(folder):
+        if folder == str(photos / "inner"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = find_images([photos], True)
+    assert names(found, photos) == ["a.tiff", "b.JPG", "c.jfif", "inner"]
+    with pytest.raises(ValueError, match="cannot read image .*inner: "):
+        load_image(found[-1])
+
+
+def test_a_single_file_is_an_image_by_its_content_too(photos):
+    assert find_images([photos / "plain", photos / "d.jpg.1"], False) == [
+        photos / "plain",
+        photos / "d.jpg.1",
+    ]
+    (photos / "noise").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match="noise is neither a folder, nor an image .*, nor a list"):
+        find_images([photos / "noise"], False)
+
+
+def test_a_list_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_text("a.jpg\nb\n"))
+    writer.start()
+    assert find_images([tmp_path / "pipe"], False) == [Path("a.jpg"), Path("b")]
+    writer.join()
 
 
 def test_a_list_may_name_any_file(photos, tmp_path):

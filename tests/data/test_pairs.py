@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 
@@ -31,6 +33,12 @@ def test_a_pair_depends_on_seed_epoch_and_index_alone(pairs):
     assert not torch.equal(pairs[8][0], first)  # another caption of the same image
     pairs.epoch = 1
     assert not torch.equal(pairs[7][0], first)
+
+
+def test_pairs_can_be_sent_to_a_process_that_is_spawned(pairs):
+    sent = pickle.loads(pickle.dumps((pairs, collate_pairs)))[0]
+    assert torch.equal(sent[7][0], pairs[7][0])
+    assert torch.equal(sent[7][1], pairs[7][1])
 
 
 def test_reading_a_pair_leaves_the_random_state_alone(pairs):
