@@ -72,7 +72,7 @@ def extract(
         FileExistsError: if the file exists and ``--force`` is not set.
     """
     failures: list[Failure] = []
-    with writing(args.output, dimension, args.dtype, args.force) as writer:
+    with writing(args.output, dimension, args.dtype, args.force, count) as writer:
         for batch in batches:
             failed = append(writer, batch)
             if failed and args.strict:

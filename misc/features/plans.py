@@ -20,9 +20,9 @@ def state_of_files(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(model: torch.nn.Module) -> str:
-    """Hash the weights of a model."""
-    digest = hashlib.sha256()
+def fingerprint(model: JointEmbedding) -> str:
+    """Hash the settings and the weights of a model."""
+    digest = hashlib.sha256(repr(model.config).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
@@ -33,7 +33,7 @@ def list_hash(names: Sequence[str]) -> str:
     """Hash the names of all inputs, in their order."""
     digest = hashlib.sha256()
     for name in names:
-        digest.update(name.encode(errors="surrogateescape") + b"\0")
+        digest.update(name.encode(errors="surrogatepass") + b"\0")
     return digest.hexdigest()
 
 

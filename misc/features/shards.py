@@ -8,28 +8,24 @@ import argparse
 import dataclasses
 import datetime
 import hashlib
-import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import pyarrow
+import numpy as np
 import pyarrow.parquet
 
 from misc.cli import write_json
 from misc.features.extraction import NamedBatch, append, errors_file, write_errors
+from misc.features.folders import enter, manifest_entries, write_object
 from misc.features.writing import MANIFEST, writing
-from misc.runtime.distributed import gather_lists, gather_objects, is_main, rank, world_size
-from misc.runtime.files import replacing
+from misc.runtime.distributed import gather_lists, is_main, rank, world_size
+from misc.runtime.failures import Failure, read_item
+from misc.runtime.files import check_space
 
 logger = logging.getLogger(__name__)
 
-PLAN = "plan.json"
-OURS = re.compile(
-    r"part-\d{5,}\.parquet(\.errors\.jsonl)?|plan\.json|manifest\.json"
-)  # in a folder
 PATIENCE = datetime.timedelta(days=30)  # of a process whose parts are done, with the others
 Source = TypeVar("Source")
 
@@ -84,14 +80,19 @@ def extract_parts(
         The numbers of ``rows``, of items ``left_out``, and of ``parts``, and the folder.
 
     Raises:
-        ValueError: if the folder is of another plan, or, when all others are made, if a part could
-            not be: a tar cannot be read, or an item not embedded and ``--strict`` is set.
+        ValueError: if the folder is of another plan or not ours, or, when all others are made, if
+            a part could not be: a tar cannot be read, or an item not embedded and ``--strict`` is
+            set.
+        FullDiskError: if there is no space for the parts that are missing.
     """
-    entries = _make_parts(args, _enter(args.output, plan, args.force), parts, embed, dimension)
+    known = enter(args.output, plan, args.force)
+    missing = sum(part.items or 0 for part in parts if not part.file.exists())
+    check_space(args.output, args.output, missing * dimension * np.dtype(args.dtype).itemsize)
+    entries = _make_parts(args, known, parts, embed, dimension)
     totals = {key: sum(entry[key] for entry in entries) for key in ("rows", "left_out")}
     results = {"output": str(args.output), "dimension": dimension, "parts": len(parts), **totals}
     if is_main():
-        _write_json(args.output / MANIFEST, {**plan, **totals, "parts": entries})
+        write_object(args.output / MANIFEST, {**plan, **totals, "parts": entries})
         write_json(results, args.json)
         left_out = f"; {totals['left_out']} left out, see *.errors.jsonl"
         print(  # noqa: T201
@@ -114,6 +115,7 @@ def _make_parts(
     for part in parts[rank() :: world_size()]:
         entry = _entry(part)
         if entry is None or entry["sha256"] != known.get(part.file.name, entry["sha256"]):
+            (args.output / MANIFEST).unlink(missing_ok=True)  # until all parts are whole again
             try:
                 _write(part, embed(part.source), dimension, args)
             except ValueError as error:  # the other parts are worth having
@@ -132,41 +134,11 @@ def _make_parts(
     return sorted(gather_lists(entries), key=lambda entry: entry["file"])
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _enter(folder: Path, plan: dict[str, Any], force: bool) -> dict[str, str]:
-    """Settle on the plan, clear up after killed processes, and return known checksums."""
-    if is_main():
-        folder.mkdir(parents=True, exist_ok=True)
-        if force and (folder / PLAN).exists():
-            for file in folder.iterdir():
-                if OURS.fullmatch(file.name):
-                    file.unlink()
-        if not (folder / PLAN).exists():
-            _write_json(folder / PLAN, plan)
-    gather_objects(None)  # the others wait
-    found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    others = [f"{key} {found.get(key)!r} instead of {plan[key]!r}" for key in plan
-              if found.get(key) != plan[key]]  # fmt: skip
-    if others:
-        raise ValueError(
-            f"{folder} holds parts of something else ({'; '.join(others)}); name another folder, "
-            "or --force to begin it again"
-        )
-    if not (folder / MANIFEST).exists():
-        return {}
-    parts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["parts"]
-    return {part["file"]: part["sha256"] for part in parts}
-
-
 def _write(
     part: Part[Any], batches: Iterable[NamedBatch], dimension: int, args: argparse.Namespace
 ) -> None:
     failures = []
-    with writing(part.file, dimension, args.dtype, force=True) as writer:
+    with writing(part.file, dimension, args.dtype, True, part.items or 0) as writer:
         for batch in batches:
             failed = append(writer, batch)
             if failed and args.strict:
@@ -179,11 +151,10 @@ def _write(
 def _entry(part: Part[Any]) -> dict[str, Any] | None:
     """Describe a part for the manifest; ``None`` if it is not there or not whole."""
     errors = errors_file(part.file)
-    try:
-        metadata = pyarrow.parquet.read_metadata(part.file)
-    except (OSError, pyarrow.ArrowInvalid):
+    read = read_item(0, part.file.name, lambda: _rows_and_state(part.file))
+    if isinstance(read, Failure):
         return None
-    rows, state = metadata.num_rows, (metadata.metadata or {}).get(b"state", b"").decode()
+    rows, state = read
     if part.state not in ("", state):
         return None
     left_out = len(errors.read_text(encoding="utf-8").splitlines()) if errors.exists() else 0
@@ -192,6 +163,12 @@ def _entry(part: Part[Any]) -> dict[str, Any] | None:
     with part.file.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     return {"file": part.file.name, "rows": rows, "left_out": left_out, "sha256": checksum}
+
+
+def _rows_and_state(file: Path) -> tuple[int, str]:
+    with file.open("rb") as opened:
+        metadata = pyarrow.parquet.read_metadata(opened)
+    return metadata.num_rows, (metadata.metadata or {}).get(b"state", b"").decode()
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -204,9 +181,11 @@ def verify(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing: the extraction has not ended; run it again")
-    manifest = json.loads(file.read_text(encoding="utf-8"))
+    entries = manifest_entries(folder)
+    if not entries:
+        raise ValueError(f"{file} lists no parts; the same extraction again makes it anew")
     bad = []
-    for entry in manifest["parts"]:
+    for entry in entries:
         path = folder / entry["file"]
         if not path.exists():
             bad.append(f"{entry['file']} is missing")
@@ -214,5 +193,6 @@ def verify(folder: Path) -> dict[str, Any]:
             bad.append(f"{entry['file']} is not what was written")
     if bad:
         raise ValueError(f"{folder}: {'; '.join(bad)}; the same extraction again makes them anew")
-    print(f"{folder}: {len(manifest['parts'])} parts with {manifest['rows']} rows are whole")  # noqa: T201
-    return {"output": str(folder), "parts": len(manifest["parts"]), "rows": manifest["rows"]}
+    rows = sum(entry["rows"] for entry in entries)
+    print(f"{folder}: {len(entries)} parts with {rows} rows are whole")  # noqa: T201
+    return {"output": str(folder), "parts": len(entries), "rows": rows}

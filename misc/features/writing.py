@@ -81,7 +81,7 @@ class EmbeddingsWriter:
 
 @contextlib.contextmanager
 def writing(
-    path: Path, dimension: int, dtype: str = "float32", force: bool = False
+    path: Path, dimension: int, dtype: str = "float32", force: bool = False, count: int = 0
 ) -> Iterator[EmbeddingsWriter]:
     """Write a file of embeddings row by row; it appears, whole, when all went well.
 
@@ -90,14 +90,17 @@ def writing(
         dimension: D of the embeddings.
         dtype: "float32" or "float16".
         force: True overwrites what is there.
+        count: how many rows are expected, if that is known: a disk that is too small for them,
+            twice in the end, is told before they are made.
 
     Raises:
         ValueError: if the suffix is not one of ``FORMATS``.
         FileExistsError: if the file exists and ``force`` is False.
+        FullDiskError: if there is no space for it.
     """
     check_output(path, force)
     with (
-        replacing(path) as temporary,
+        replacing(path, 2 * count * dimension * np.dtype(dtype).itemsize) as temporary,
         tempfile.TemporaryFile(dir=path.parent) as rows,  # gone even if the process is killed
     ):
         writer = EmbeddingsWriter(rows, dimension, dtype, path.suffix)
