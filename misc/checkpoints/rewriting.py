@@ -6,11 +6,14 @@ from typing import Any
 
 from misc.checkpoints.checkpoint import build_model, read_checkpoint, write_checkpoint
 from misc.checkpoints.hub import save_folder
-from misc.checkpoints.sharing import PRIVATE
+from misc.checkpoints.sharing import shareable
 
 
 def convert(old: str, new: Path, safetensors: bool = False, force: bool = False) -> Path:
     """Rewrite a checkpoint in our format, without what only resuming its training needs.
+
+    Of paths on this machine it keeps none, as it may be given away: ``--word-vectors`` names the
+    word vectors again, but for the built-in ones and those of the data root.
 
     Args:
         old: whatever ``read_checkpoint`` takes.
@@ -25,6 +28,8 @@ def convert(old: str, new: Path, safetensors: bool = False, force: bool = False)
         FileExistsError: if something is there already and ``force`` is False.
     """
     checkpoint = read_checkpoint(old)
+    training = checkpoint.training.get("config")
+    checkpoint.training = {"config": shareable(training)} if training else {}
     model = build_model(checkpoint, old)  # refuses what -p would refuse later
     written = new / "model.safetensors" if safetensors else new
     if written.exists() and not force:
@@ -32,10 +37,7 @@ def convert(old: str, new: Path, safetensors: bool = False, force: bool = False)
     if safetensors:
         save_folder(new, model)
     else:
-        settings = checkpoint.training.get("config", {})
-        kept = {name: value for name, value in settings.items() if name not in PRIVATE}
-        kept = {"config": kept} if "config" in checkpoint.training else {}
-        write_checkpoint(new, dataclasses.replace(checkpoint, training=kept))
+        write_checkpoint(new, checkpoint)
     return written
 
 

@@ -93,10 +93,13 @@ def test_no_path_of_the_users_machine_goes_out(model, words, tmp_path):
     }
     save_checkpoint(tmp_path / "best.pt", model, {"config": config})
     publish(tmp_path / "best.pt", tmp_path / "out", "--word-vectors", words)
-    main(get_parser().parse_args(["convert", str(tmp_path / "best.pt"), str(tmp_path / "new.pt")]))
-    for file in (tmp_path / "out").iterdir():
+    for new, *options in (["new.pt"], ["new", "--safetensors"]):
+        command = ["convert", str(tmp_path / "best.pt"), str(tmp_path / new), *options]
+        main(get_parser().parse_args(command))
+    for file in (*(tmp_path / "out").iterdir(), tmp_path / "new.pt", *(tmp_path / "new").iterdir()):
         assert b"planted-client" not in file.read_bytes(), file
-    kept = read_checkpoint(tmp_path / "out").training["config"]
-    assert (kept["word_vectors"], kept["image_weights"]) == ("word_vectors", "image_weights")
-    assert kept["epochs"] == config["epochs"]
-    assert not {"captions", "images"} & set(read_checkpoint(tmp_path / "new.pt").training["config"])
+    for written in ("out", "new.pt", "new"):
+        kept = read_checkpoint(tmp_path / written).training["config"]
+        assert (kept["word_vectors"], kept["image_weights"]) == ("word_vectors", "image_weights")
+        assert kept["epochs"] == config["epochs"]
+        assert not {"captions", "images", "unknown"} & kept.keys()
