@@ -90,11 +90,12 @@ class SearchIndex:
             "fingerprint": self.fingerprint,
             "names": self.names,
         }
-        _description_file(path).unlink(missing_ok=True)
-        with replacing(path) as temporary:
-            faiss.write_index(self.faiss_index, str(temporary))
         with replacing(_description_file(path)) as temporary:
             temporary.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+            with replacing(path) as index:
+                faiss.write_index(self.faiss_index, str(index))
+                # Only now, so that on a full disk an older index stays whole.
+                _description_file(path).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "SearchIndex":
@@ -193,8 +194,11 @@ def open_index(path: Path, features: Path | None, dimension: int) -> SearchIndex
 
     Raises:
         FileNotFoundError: if there are neither an index nor features.
-        ValueError: if the index is broken or stale, or the dimension is another.
+        ValueError: if the index is broken or stale, the dimension is another, or the name is one
+            that FAISS cannot open.
     """
+    if any("\ud800" <= character <= "\udfff" for character in str(path.resolve())):
+        raise ValueError(f"{path.resolve()}: FAISS opens names in UTF-8 only; name another file")
     if features is None:
         index = SearchIndex.load(path)
         check_dimension(path, index.dimension, dimension)

@@ -24,10 +24,10 @@ def output_names(images: Sequence[Path]) -> list[str]:
     numbers: collections.Counter[str] = collections.Counter()
     names: list[str] = []
     for image in images:
-        name = image.stem
+        stem = name = image.stem if image.stem.strip(".") else image.name  # of "..jpg"
         while name in taken:
-            numbers[image.stem] += 1
-            name = f"{image.stem}-{numbers[image.stem] + 1}"
+            numbers[stem] += 1
+            name = f"{stem}-{numbers[stem] + 1}"
         taken.add(name)
         names.append(name)
     return names

@@ -1,5 +1,6 @@
 """Contact sheets of what was found, with the heat map of the query over each image."""
 
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from misc.evaluation.localization import kernel_heat_maps
 from misc.features.search import Answer
 from misc.inference.batches import MappedBatch, map_image_files
 from misc.pictures.heat_maps import overlay
-from misc.pictures.panels import contact_sheet
+from misc.pictures.panels import SHEET_TILE, contact_sheet
 from misc.pictures.png import save_png
-from misc.runtime.failures import Failure, tell
+from misc.runtime.failures import Failure, read_item, tell
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,11 @@ def _tiles(
         for index, image_maps in zip(batch.indices, batch.maps, strict=True):
             found = answer.found[index]
             heat = kernel_heat_maps(image_maps, kernel[None])[0]
-            title = f"{found.score:.3f} {Path(found.name).name}"
-            tiles.append((title, overlay(load_image(Path(found.name)), heat)))
+            read = functools.partial(load_image, Path(found.name), longest=2 * SHEET_TILE)
+            image = read_item(index, found.name, read)  # again, and it may be gone by now
+            if isinstance(image, Failure):
+                failures.append(image)
+            else:
+                title = f"{found.score:.3f} {Path(found.name).name}"
+                tiles.append((title, overlay(image, heat)))
     return tiles, failures

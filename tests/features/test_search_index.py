@@ -10,6 +10,7 @@ from misc.features import search_index
 from misc.features.search import nearest
 from misc.features.search_index import FEW, SearchIndex, fingerprint, index_kind, open_index
 from misc.features.writing import save_embeddings
+from misc.runtime.files import FullDiskError
 from tests.features.rows import DIMENSION, unit_rows
 
 
@@ -22,6 +23,24 @@ def test_the_kind_of_an_index_follows_from_the_number_of_rows():
     assert kinds == ["Flat", "Flat", "IVF100,SQfp16", "IVF999,SQfp16", "IVF2000,SQ8"]
     for kind in kinds:
         faiss.index_factory(DIMENSION, kind, faiss.METRIC_INNER_PRODUCT)
+
+
+def test_an_older_index_stays_whole_when_the_disk_is_full(tmp_path, monkeypatch):
+    rows = unit_rows(20)
+    SearchIndex.build(names_of(rows), rows).save(tmp_path / "a.faiss")
+
+    def fill(index, path):
+        raise RuntimeError("write error in fwrite: No space left on device")
+
+    monkeypatch.setattr(faiss, "write_index", fill)
+    with pytest.raises(FullDiskError, match="a.faiss cannot be written .*write error"):
+        SearchIndex.build(names_of(rows[:9]), rows[:9]).save(tmp_path / "a.faiss")
+    assert len(SearchIndex.load(tmp_path / "a.faiss").names) == 20
+
+
+def test_a_name_that_faiss_cannot_open_is_refused_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="caf.*a.faiss: FAISS opens names in UTF-8 only"):
+        open_index(tmp_path / "caf\udce9" / "a.faiss", tmp_path / "absent.npz", DIMENSION)
 
 
 def test_a_small_index_finds_what_exact_search_finds():

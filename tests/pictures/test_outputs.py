@@ -15,6 +15,11 @@ def test_no_two_outputs_have_one_name():
     assert output_names([Path("x/a.jpg")] * 3) == ["a", "a-2", "a-3"]
 
 
+def test_every_name_is_that_of_a_file_in_the_folder():
+    names = output_names([Path(name) for name in ("..jpg", "...png", ".hidden.jpg", "x/..jpg")])
+    assert names == ["..jpg", "...png", ".hidden", "..jpg-2"]
+
+
 def test_naming_many_equal_stems_takes_no_time():
     began = time.process_time()
     names = output_names([Path(f"{number}/photo.jpg") for number in range(20_000)])

@@ -7,6 +7,8 @@ from PIL import Image
 import localize
 from misc.checkpoints.checkpoint import load_model
 from misc.data.paths import data_paths, find_word_vectors
+from misc.pictures import outputs
+from misc.runtime.files import FullDiskError
 from tests.scripts.localization import run, twin_heat_map
 
 
@@ -56,6 +58,31 @@ def test_localize_writes_a_picture_and_raw_heat_maps_an_image(checkpoint, toy_ro
         assert raw["peaks"][1].tolist() == [(column + 0.5) * 10, (row + 0.5) * 15]
     with Image.open(out / "photo.png") as panel:
         assert panel.width > 3 * 90
+
+
+def test_a_full_disk_ends_localize_and_is_not_the_fault_of_each_image(
+    checkpoint, toy_root, tmp_path, monkeypatch
+):
+    files = [picture(tmp_path / f"{number}.jpg") for number in range(3)]
+    asked = []
+
+    def fill(*arguments):
+        asked.append(arguments)
+        raise FullDiskError("out/0.png needs 9 MB, and 0 MB are free")
+
+    monkeypatch.setattr(outputs, "save_png", fill)
+    with pytest.raises(FullDiskError, match="needs 9 MB"):
+        run(localize, checkpoint, toy_root, "-i", *files, "-t", "a dog", "-o", tmp_path / "out")
+    assert len(asked) == 1
+
+
+def test_a_name_too_long_for_the_disk_costs_that_image_only(checkpoint, toy_root, tmp_path):
+    long = picture(tmp_path / ("\u65e9" * 83 + "ab.jpg"))  # 255 bytes, as many as there may be
+    files = [long, picture(tmp_path / "photo.jpg")]
+    options = "-i", *files, long, "-t", "a dog", "-o", tmp_path / "out"  # the second time with -2
+    results = run(localize, checkpoint, toy_root, *options)
+    assert [entry["image"] for entry in results["images"]] == list(map(str, files))
+    assert results["left_out"] == [str(long)]
 
 
 def test_localize_leaves_out_what_it_cannot_read(checkpoint, toy_root, tmp_path):

@@ -10,9 +10,11 @@ from PIL import Image
 
 import search
 from misc.checkpoints.checkpoint import save_checkpoint
+from misc.data.decoding import load_image
 from misc.embedder import Embedder
 from misc.features.reading import load_embeddings
 from misc.features.writing import save_embeddings
+from misc.pictures import search_sheet
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import contact_sheet
 from models.config import ModelConfig
@@ -156,6 +158,31 @@ def test_images_that_are_gone_are_left_out_of_the_panel_and_said(
     with pytest.raises(ValueError, match="none of the 4 names found .*features of texts have no"):
         ask("a dog", "-f", features / "texts.npz", "--open-panel", tmp_path / "b.png")
     assert not (tmp_path / "b.png").exists()
+
+
+def test_large_photographs_are_small_in_the_panel_and_one_may_vanish_meanwhile(
+    ask, features, embedder, photos, tmp_path, monkeypatch, caplog
+):
+    large, other = tmp_path / "large.png", tmp_path / "other.png"
+    Image.new("RGB", (3000, 1000), "red").save(large)
+    Image.new("RGB", (100, 90), "red").save(other)
+    save_embeddings(tmp_path / "a.npz", [str(large), str(other)], unit_rows(2))
+    sizes: list[tuple[int, int]] = []
+
+    def sheet_of(groups):
+        sizes.extend(image.size for _, tiles in groups for _, image in tiles)
+        return contact_sheet(groups)
+
+    def load(path, longest):
+        if path == other:
+            raise ValueError(f"cannot read image {path}: it is gone")
+        return load_image(path, longest=longest)
+
+    monkeypatch.setattr(search_sheet, "contact_sheet", sheet_of)
+    monkeypatch.setattr(search_sheet, "load_image", load)
+    results = ask("a dog", "-f", tmp_path / "a.npz", "--open-panel", tmp_path / "a.png")
+    assert sizes == [(448, 149)]
+    assert results["left_out"] == [str(other)]
 
 
 def test_what_cannot_be_answered_is_an_error_that_says_why(ask, features, tmp_path):
