@@ -113,6 +113,8 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
         raise ValueError(f"{path}: what is said about the model should be a dictionary: {about!r}")
     training = about.get("training")
     training = training if isinstance(training, dict) else {}
+    if not isinstance(training.get("config", {}), dict):
+        raise ValueError(f"{path}: the settings of training should be a dictionary: {training!r}")
     config = _read_config(content.get("config"), path)
     return Checkpoint(
         config,

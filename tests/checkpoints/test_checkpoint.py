@@ -110,6 +110,13 @@ def test_a_torch_file_that_is_no_checkpoint_is_named(tmp_path, content):
         load_model(tmp_path / "other.pt")
 
 
+@pytest.mark.parametrize("settings", [3, [1], None])
+def test_settings_of_training_that_are_none_are_named(path, settings):
+    changed(path, training={"config": settings})
+    with pytest.raises(ValueError, match=r"best\.pt: the settings of training should be a dict"):
+        read_checkpoint(path)
+
+
 def test_a_missing_file_and_a_folder_without_a_checkpoint_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at .*absent.pt"):
         load_model(tmp_path / "absent.pt")
