@@ -62,8 +62,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
     from misc.data.captions import read_captions
-    from misc.data.pairs import PairDataset
     from misc.data.paths import data_paths, find_word_vectors
+    from misc.data.training_dataset import TrainingDataset
     from misc.data.transforms import training_transform
     from misc.runtime.device import select_device
     from misc.runtime.distributed import is_main, process_group
@@ -83,11 +83,12 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         transform = training_transform(
             config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics
         )
-        dataset = PairDataset(images, transform, word_vectors, config)
+        dataset = TrainingDataset(images, transform, word_vectors, config)
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
         )
-        logger.info("%s: %d pairs, %d epochs", folder, len(dataset), config.epochs)
+        what = "images" if config.images_per_batch else "pairs"
+        logger.info("%s: %d %s, %d epochs", folder, len(dataset), what, config.epochs)
         with only_program_in(folder), StopRequest() as stop, event_log(training) as log:
             train_and_validate(
                 training, dataset, validation_images, stop, args.workers, args.print_frequency, log

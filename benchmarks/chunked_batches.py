@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.presets import PRESETS
 from misc.training.gradients import add_gradients
 from misc.training.losses import HardNegativeLoss
@@ -36,7 +36,7 @@ def work(batch_size: int, chunk_size: int) -> None:
     images = torch.randn(batch_size, 3, config.crop_size, config.crop_size)
     vectors = torch.randn(batch_size, WORDS, model_config.word_dim)
     lengths, image_ids = torch.full((batch_size,), WORDS), torch.arange(batch_size)
-    batch = PairBatch(images, vectors, lengths, image_ids, failures=[])
+    batch = TrainingBatch(images, image_ids, vectors, lengths, torch.arange(len(images)), [])
     start = time.perf_counter()
     add_gradients(model, batch, HardNegativeLoss(), (0,), chunk_size=chunk_size)
     seconds = time.perf_counter() - start

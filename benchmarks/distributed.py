@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.presets import PRESETS
 from misc.runtime import distributed
 from misc.training.gradients import add_gradients
@@ -42,7 +42,8 @@ def work(steps: int) -> None:
         images = torch.randn(own, 3, config.crop_size, config.crop_size)
         vectors = torch.randn(own, WORDS, model_config.word_dim)
         image_ids = torch.arange(own) + own * distributed.rank()
-        batch = PairBatch(images, vectors, torch.full((own,), WORDS), image_ids, [])
+        lengths = torch.full((own,), WORDS)
+        batch = TrainingBatch(images, image_ids, vectors, lengths, torch.arange(own), [])
         seconds = []
         for step in range(steps + 2):
             start = time.perf_counter()

@@ -99,9 +99,11 @@ def trained_model(path: Path, device: Any) -> Any:
 def pair_batch(count: int, size: int) -> Any:
     import torch
 
-    from misc.data.pairs import PairBatch
+    from misc.data.training_batches import TrainingBatch
 
-    return PairBatch(*example_batch(count, size), torch.arange(count), [])
+    images, vectors, lengths = example_batch(count, size)
+    numbers = torch.arange(count)
+    return TrainingBatch(images, numbers, vectors, lengths, numbers, [])
 
 
 def flat_gradients(model: Any) -> Any:

@@ -21,7 +21,7 @@ def batches(folder: Path, device: Any, steps: int, batch_size: int, size: int) -
     """Make a loader of photographs and captions, as ``train.py`` has it."""
     from misc.config import TrainConfig
     from misc.data.captioned_images import CaptionedImage
-    from misc.data.pairs import PairDataset, pair_loader
+    from misc.data.training_dataset import TrainingDataset, load_batches
     from misc.data.transforms import training_transform
     from models.config import ModelConfig
 
@@ -29,9 +29,9 @@ def batches(folder: Path, device: Any, steps: int, batch_size: int, size: int) -
     texts = inputs.captions(len(files))
     images = [CaptionedImage(n, file, (texts[n],)) for n, file in enumerate(files)]
     transform = training_transform(size, 0.08, True, ModelConfig().image_statistics)
-    dataset = PairDataset(images, transform, inputs.word_vectors(texts, 620), TrainConfig())
+    dataset = TrainingDataset(images, transform, inputs.word_vectors(texts, 620), TrainConfig())
     places = [[(step + n) % len(files) for n in range(batch_size)] for step in range(steps)]
-    return pair_loader(dataset, places, 0 if device.type == "cpu" else 8, device)
+    return load_batches(dataset, places, 0 if device.type == "cpu" else 8, device)
 
 
 def pinned(path: Path, device: Any, quick: bool) -> Iterator[Check]:

@@ -20,13 +20,14 @@ STEPS = {"projection only": (0, 2.5), "full fine-tuning": (9, 2.0)}  # epoch, le
 def batch(size: int, dimension: int) -> Any:
     import torch
 
-    from misc.data.pairs import PairBatch
+    from misc.data.training_batches import TrainingBatch
 
     texts = inputs.captions(BATCH)
     words = inputs.word_vectors(texts, dimension)
     vectors, lengths = words.batch([words.rows(text) for text in texts])
     images = torch.from_numpy(inputs.pixels(BATCH, size))
-    return PairBatch(images, vectors, lengths, torch.arange(BATCH), [])
+    numbers = torch.arange(BATCH)
+    return TrainingBatch(images, numbers, vectors, lengths, numbers, [])
 
 
 def prepared(path: Path, epoch: int) -> Any:

@@ -20,7 +20,7 @@ from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.pretend_cuda import CUDA, MixedDevicesError, PretendTensor, pretend_cuda
 from tests.scripts.conftest import checkpoint  # noqa: F401
-from tests.training.pair_batches import pairs
+from tests.training.small_batches import pairs
 from tests.training.small_runs import run_train, weights
 
 CPU = torch.device("cpu")

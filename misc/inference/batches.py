@@ -1,6 +1,7 @@
 """Images to embeddings and maps, batch by batch: memory does not grow with their number."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ from tqdm import tqdm
 
 from misc.data.images import ImageBatch, image_loader
 from misc.data.tars import tar_batches
+from misc.data.training_dataset import Features
 from misc.data.transforms import evaluation_transform
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, apart, read_item
 from models.joint_embedding import JointEmbedding
 
 
@@ -71,6 +73,35 @@ def embed_image_files(
         if embeddings is None:
             embeddings = torch.empty(0, model.config.embedding_dim)
         yield batch.indices, embeddings.cpu(), batch.failures
+
+
+@torch.inference_mode()
+def embed_features(
+    model: JointEmbedding, features: Features, places: Sequence[int], batch_size: int
+) -> Iterator[tuple[list[int], Tensor, list[Failure]]]:
+    """Do what ``embed_image_files`` does, from what the trunk made of the images before.
+
+    Args:
+        model: in eval mode, on its device.
+        features: of more images.
+        places: of those that are embedded.
+        batch_size: images in a batch.
+    """
+    device = next(model.parameters()).device
+
+    def load(index: int) -> tuple[int, Tensor]:
+        return index, features.load(places[index], mirrored=False)
+
+    for start in range(0, len(places), batch_size):
+        indices = range(start, min(start + batch_size, len(places)))
+        read, failures = apart(
+            read_item(index, f"image {places[index]}", partial(load, index)) for index in indices
+        )
+        embeddings = torch.empty(0, model.config.embedding_dim)
+        if read:
+            maps = torch.stack([maps for _, maps in read])
+            embeddings = model.encode_image(maps.to(device)).cpu()
+        yield [index for index, _ in read], embeddings, failures
 
 
 @torch.inference_mode()

@@ -9,7 +9,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.data.captioned_images import CaptionedImage
-from misc.inference.batches import embed_image_files
+from misc.data.training_dataset import Features
+from misc.inference.batches import embed_features, embed_image_files
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.runtime.failures import Failure
 from misc.words.word_vectors import WordVectors
@@ -104,10 +105,12 @@ def encode_pairs(
     batch_size: int,
     workers: int = 0,
     first_sentence: bool = False,
+    features: Features | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Embed images, each once, and their captions; those of unreadable images are left out.
 
-    Several processes share the work, and each gets all of the result.
+    Several processes share the work, and each gets all of the result. What the trunk makes of the
+    images need not be computed if it is given as ``features``.
 
     Returns:
         Image embeddings (N, D), caption embeddings (M, D) and the row (M,) of each caption's
@@ -119,6 +122,8 @@ def encode_pairs(
     own = torch.tensor(own_share(len(images), batch_size), dtype=torch.long)
     paths = [images[index].path for index in own.tolist()]
     batches = embed_image_files(model, paths, image_size, batch_size, workers)
+    if features is not None:
+        batches = embed_features(model, features, own.tolist(), batch_size)
     embeddings, rows, failures = _collect(batches, paths, model.config.embedding_dim)
     embeddings, kept = in_order(embeddings, own[rows])
     if not len(kept):

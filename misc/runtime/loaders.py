@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +18,9 @@ SHARED_MEMORY = "/dev/shm"  # where worker processes put what they have read, on
 AHEAD = 3  # batches of a worker that may be there at once: two it prefetches, one is in use
 
 logger = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked")
+Read = TypeVar("Read")
 
 
 def loader(
@@ -49,6 +54,21 @@ def loader(
         pin_memory=device.type == "cuda",
         **batches,
     )
+
+
+def read_ahead(read: Callable[[Asked], Read], asked: Iterable[Asked]) -> Iterator[Read]:
+    """Read things one by one in a thread, the next while one is in use; what it raises is raised.
+
+    For what holds no lock of Python's while it reads; ``loader`` starts processes.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming: deque[Future[Read]] = deque()
+        for thing in asked:
+            coming.append(thread.submit(read, thing))
+            if len(coming) == 2:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def pixel_bytes(image_size: int) -> int:

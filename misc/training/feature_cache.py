@@ -30,39 +30,31 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
-    """The trunk's maps of N images and of their mirror images, float16, memory-mapped.
+    """The trunk's maps of N images, and maybe of their mirror images, float16, memory-mapped.
 
     Args:
-        folder: with ``maps.npy``, (N, 2, C, h, w), and ``failures.json``.
+        folder: with ``maps.npy``, (N, 1 or 2, C, h, w), and ``failures.json``.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.maps = np.load(folder / MAPS, mmap_mode="r")
+        self.maps = np.load(folder / MAPS, mmap_mode="c")  # tensors want to be writable
         failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         self.failures = {int(index): reason for index, reason in failures.items()}
 
-    def __reduce__(self) -> tuple[type["FeatureCache"], tuple[Path]]:
-        return FeatureCache, (self.folder,)  # processes that are spawned map the file anew
-
-    @property
-    def item_bytes(self) -> int:
-        """Size of the maps of an image."""
-        return int(self.maps[0, 0].nbytes)
-
     def load(self, index: int, mirrored: bool) -> Tensor:
-        """Read the maps of an image, (C, h, w).
+        """Map the maps of an image, (C, h, w), which are read when they are used.
 
         Raises:
             ValueError: if the image could not be read when they were computed.
         """
         if index in self.failures:
             raise ValueError(self.failures[index])
-        return torch.from_numpy(self.maps[index, int(mirrored)].copy())
+        return torch.from_numpy(self.maps[index, int(mirrored)])
 
 
 def cached_features(
-    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int
+    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool = False
 ) -> FeatureCache:
     """Open the maps of images, squeezed to the model's input size; compute them if need be.
 
@@ -75,15 +67,16 @@ def cached_features(
         folder: of all caches; each has a name of its own that changes with the trunk's weights, the
             size, the normalisation, and the names, sizes and times of the files.
         workers: processes that read images.
+        mirrored: True computes those of the mirror images, too.
 
     Raises:
         OSError: if the disk has no space for them.
     """
-    folder = folder / _key(model, paths)
+    folder = folder / _key(model, paths, mirrored)
     alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
     with alone:
         if not _is_whole(folder):
-            _compute(accelerate(model), paths, folder, workers)
+            _compute(accelerate(model), paths, folder, workers, mirrored)
     return FeatureCache(folder)
 
 
@@ -93,9 +86,9 @@ def _is_whole(folder: Path) -> bool:
         return (folder / FAILURES).exists()
 
 
-def _key(model: JointEmbedding, paths: Sequence[Path]) -> str:
+def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool) -> str:
     config = model.config
-    settings = config.backbone, config.stages, config.input_size, config.image_statistics
+    settings = mirrored, config.backbone, config.stages, config.input_size, config.image_statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in model.image_encoder.trunk.state_dict().items():
         digest.update(name.encode())
@@ -108,13 +101,15 @@ def _key(model: JointEmbedding, paths: Sequence[Path]) -> str:
 
 
 @torch.inference_mode()
-def _compute(model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int) -> None:
+def _compute(
+    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool
+) -> None:
     trunk, config = model.image_encoder.trunk, model.config
     device, side = next(model.parameters()).device, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():
             shape = trunk(torch.zeros(1, 3, side, side, device=device)).shape[1:]
-            _reserve(folder, (len(paths), 2, *shape))
+            _reserve(folder, (len(paths), 1 + mirrored, *shape))
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = [place for place in own_share(len(paths), BATCH) if not done[place]]
     failures: dict[int, str] = {}
@@ -126,7 +121,7 @@ def _compute(model: JointEmbedding, paths: Sequence[Path], folder: Path, workers
             bar.update(len(batch.indices) + len(batch.failures))
             images = batch.images.to(device, memory_format=torch.channels_last)
             places = [own[index] for index in batch.indices]
-            for view in (0, 1) if places else ():
+            for view in range(1 + mirrored) if places else ():
                 found = trunk(images.flip(3) if view else images)
                 maps[places, view] = found.clamp(-65504, 65504).half().cpu().numpy()
             done[places] = True
@@ -153,9 +148,9 @@ def cache_users(runs: Path) -> dict[Path, list[str]]:
         maps.parent: [] for maps in sorted((runs / CACHES).glob(f"*/{MAPS}"))
     }
     for file in sorted(runs.glob("*/features.json")):
-        cache = runs / CACHES / json.loads(file.read_text(encoding="utf-8"))["cache"]
-        if cache in users:
-            users[cache].append(file.parent.name)
+        for name in json.loads(file.read_text(encoding="utf-8"))["caches"]:
+            if (cache := runs / CACHES / name) in users:
+                users[cache].append(file.parent.name)
     return users
 
 

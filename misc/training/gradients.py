@@ -1,13 +1,14 @@
-"""Gradients of a batch of pairs: at once or in chunks, alone or together with other processes."""
+"""Gradients of a batch: at once or in chunks, alone or together with other processes."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.runtime.device import autocast
 from misc.runtime.distributed import rank, world_size
 from misc.runtime.seeds import seed_generators
@@ -28,7 +29,7 @@ def keeping_statistics(model: nn.Module) -> Iterator[None]:
 
 def add_gradients(
     model: nn.Module,
-    batch: PairBatch,
+    batch: TrainingBatch,
     loss_function: nn.Module,
     seeds: tuple[int, ...],
     precision: str = "float32",
@@ -38,12 +39,13 @@ def add_gradients(
 
     Args:
         model: the joint embedding, or ``misc.runtime.distributed.parallel`` of it.
-        batch: the pairs of this process, on its device; there may be none.
+        batch: the images and captions of this process, on its device; there may be none.
         loss_function: a ``misc.training.losses.PairLoss``.
         seeds: of dropout, to which the process and the chunk are added.
         precision: "float32" or "bfloat16".
-        chunk_size: pairs that are embedded at a time, for which there must be memory (cached
-            gradients, Gao et al., 2021); 0 embeds all at once. It is 0 in all processes or none.
+        chunk_size: images that are embedded at a time with their captions, for which there must be
+            memory (cached gradients, Gao et al., 2021); 0 embeds all at once. It is 0 in all
+            processes or in none.
 
     Returns:
         This process's share of the loss, a scalar without gradient.
@@ -51,17 +53,29 @@ def add_gradients(
     settings = model, seeds, precision
     if not chunk_size:
         embeddings = _embed(batch, 0, *settings)
-        return _backward(loss_function(*embeddings, batch.image_ids))
-    chunks = batch.chunks(chunk_size)
+        return _backward(loss_function(*embeddings, batch.image_ids, batch.owners))
+    return _chunked(batch.chunks(chunk_size), batch, loss_function, *settings)
+
+
+def _chunked(
+    chunks: list[TrainingBatch],
+    batch: TrainingBatch,
+    loss_function: nn.Module,
+    model: nn.Module,
+    *settings: Any,  # noqa: ANN401
+) -> Tensor:
     with torch.no_grad():
-        embedded = [_embed(chunk, number, *settings) for number, chunk in enumerate(chunks)]
+        embedded = [_embed(chunk, n, model, *settings) for n, chunk in enumerate(chunks)]
     cached = [torch.cat(parts).requires_grad_() for parts in zip(*embedded, strict=True)]
-    loss = _backward(loss_function(*cached, batch.image_ids))
-    found = [embeddings.grad for embeddings in cached if embeddings.grad is not None]
-    gradients = zip(*(gradient.split(chunk_size) for gradient in found), strict=True)
-    for number, (chunk, wanted) in enumerate(zip(chunks, gradients, strict=True)):
+    loss = _backward(loss_function(*cached, batch.image_ids, batch.owners))
+    gradients = [
+        embeddings.grad.split([len(part) for part in parts])
+        for embeddings, parts in zip(cached, zip(*embedded, strict=True), strict=True)
+        if embeddings.grad is not None
+    ]
+    for number, (chunk, *wanted) in enumerate(zip(chunks, *gradients, strict=True)):
         with _synchronising(model, number == len(chunks) - 1):
-            embeddings = _embed(chunk, number, *settings)
+            embeddings = _embed(chunk, number, model, *settings)
             # The gradient of this sum is the one that was cached, where there is any to pass on.
             products = [(e * g).sum() for e, g in zip(embeddings, wanted, strict=True)]
             torch.stack(products).sum().backward()
@@ -69,7 +83,7 @@ def add_gradients(
 
 
 def _embed(
-    chunk: PairBatch, number: int, model: nn.Module, seeds: tuple[int, ...], precision: str
+    chunk: TrainingBatch, number: int, model: nn.Module, seeds: tuple[int, ...], precision: str
 ) -> tuple[Tensor, Tensor]:
     device = chunk.images.device
     seed_generators(device, *seeds, rank(), number)

@@ -9,7 +9,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from misc.data.captioned_images import CaptionedImage
-from misc.data.pairs import PairBatch, PairDataset, pair_loader
+from misc.data.training_batches import TrainingBatch
+from misc.data.training_dataset import TrainingDataset, load_batches
 from misc.runtime.distributed import (
     broadcast_buffers,
     is_main,
@@ -18,7 +19,7 @@ from misc.runtime.distributed import (
     world_size,
 )
 from misc.runtime.signals import StopRequest
-from misc.training.feature_cache import CACHES, cached_features
+from misc.training.feature_cache import CACHES, FeatureCache, cached_features
 from misc.training.losses import (
     CollapseMonitor,
     HardNegativeLoss,
@@ -32,11 +33,13 @@ from misc.training.validation import finish_epoch, validate
 logger = logging.getLogger(__name__)
 
 
-def readable(batches: Iterable[PairBatch], image_size: int, word_dim: int) -> Iterable[PairBatch]:
+def readable(
+    batches: Iterable[TrainingBatch], image_size: int, word_dim: int
+) -> Iterable[TrainingBatch]:
     """Report what could not be read, and pass the batches on, without pairs if need be.
 
     Args:
-        batches: of ``misc.data.pairs.pair_loader``.
+        batches: of ``misc.data.training_dataset.load_batches``.
         image_size: side of the images in pixels.
         word_dim: W, the dimension of the word vectors.
     """
@@ -46,13 +49,13 @@ def readable(batches: Iterable[PairBatch], image_size: int, word_dim: int) -> It
         if not len(batch):
             batch.images = torch.empty(0, 3, image_size, image_size)
             batch.vectors = torch.empty(0, 1, word_dim)
-            batch.lengths = batch.image_ids = torch.empty(0, dtype=torch.long)
+            batch.lengths = batch.image_ids = batch.owners = torch.empty(0, dtype=torch.long)
         yield batch
 
 
-def batches_left(run: Run, dataset: PairDataset) -> list[list[int]]:
+def batches_left(run: Run, dataset: TrainingDataset) -> list[list[int]]:
     """Return this process's share of each batch that the current epoch still has."""
-    size = run.config.batch_size
+    size = run.config.items_per_batch
     batches = dataset.batches(size * world_size(), run.progress.drawn)
     if run.config.max_batches:
         batches = batches[: max(0, run.config.max_batches - run.progress.batch)]
@@ -61,7 +64,7 @@ def batches_left(run: Run, dataset: PairDataset) -> list[list[int]]:
 
 def train_epoch(
     run: Run,
-    dataset: PairDataset,
+    dataset: TrainingDataset,
     monitor: CollapseMonitor,
     stop: StopRequest,
     workers: int,
@@ -71,9 +74,9 @@ def train_epoch(
     config, progress = run.config, run.progress
     device = next(run.model.parameters()).device
     dataset.epoch = progress.epoch
-    batches, step_size = batches_left(run, dataset), config.batch_size * world_size()
+    batches, step_size = batches_left(run, dataset), config.items_per_batch * world_size()
     total = progress.drawn + step_size * len(batches)
-    loader = pair_loader(dataset, batches, workers, device)
+    loader = load_batches(dataset, batches, workers, device)
     loss_function = loss_of_epoch(config, progress.epoch)
     if not isinstance(loss_function, HardNegativeLoss):
         monitor = CollapseMonitor(0.0)
@@ -97,16 +100,19 @@ def train_epoch(
     return progress.drawn == total
 
 
-def _choose_features(run: Run, dataset: PairDataset, workers: int) -> None:
-    """Have maps read from the cache while the trunk is frozen, if that is asked for."""
-    if run.progress.epoch >= run.config.thaw_epoch:
-        dataset.features = None
-    elif run.config.cache_features and dataset.features is None:
-        paths = [image.path for image in dataset.images]
-        caches = run.folder.parent / CACHES
-        cache = cached_features(run.model, paths, caches, workers)
-        run.remember_features(cache.folder)
-        dataset.features = cache
+def _cached(
+    run: Run, dataset: TrainingDataset, validation_images: Sequence[CaptionedImage], workers: int
+) -> tuple[FeatureCache, FeatureCache | None]:
+    """Open the maps of the images, and of those of validation if they are seen at the same size."""
+    config, caches = run.config, run.folder.parent / CACHES
+    paths = [image.path for image in dataset.images]
+    trained = cached_features(run.model, paths, caches, workers, config.flip)
+    validated = None
+    if config.image_size == run.model.config.input_size:
+        paths = [image.path for image in validation_images]
+        validated = cached_features(run.model, paths, caches, workers)
+    run.remember_features(*(cache.folder for cache in (trained, validated) if cache))
+    return trained, validated
 
 
 def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":
@@ -121,7 +127,7 @@ def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":
 
 def train_and_validate(
     run: Run,
-    dataset: PairDataset,
+    dataset: TrainingDataset,
     validation_images: Sequence[CaptionedImage],
     stop: StopRequest,
     workers: int,
@@ -140,14 +146,19 @@ def train_and_validate(
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
     monitor = CollapseMonitor(run.config.margin, run.config.num_negatives)
+    config, validated = run.config, None
     try:
-        while run.progress.epoch < run.config.epochs and not stop.agree():
-            with stop.at_once():
-                _choose_features(run, dataset, workers)
+        while run.progress.epoch < config.epochs and not stop.agree():
+            if run.progress.epoch >= config.thaw_epoch:
+                dataset.features = validated = None
+            elif config.cache_features and dataset.features is None:
+                with stop.at_once():
+                    dataset.features, validated = _cached(run, dataset, validation_images, workers)
             if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
                 break
             with stop.at_once():
-                metrics = validate(run, validation_images, dataset.word_vectors, workers, writer)
+                source = validation_images, dataset.word_vectors, workers
+                metrics = validate(run, *source, writer, validated)
             finish_epoch(run, metrics, writer)
     except KeyboardInterrupt:
         if not stop.interrupted:

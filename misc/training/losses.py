@@ -1,4 +1,4 @@
-"""Losses over the similarities of a batch of image-caption pairs (paper, Eq. 5-7)."""
+"""Losses over the similarities of a batch of images and captions (paper, Eq. 5-7)."""
 
 import logging
 
@@ -13,11 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 class PairLoss(nn.Module):
-    """A loss over a batch of pairs, spread over all processes: each image against each caption.
+    """A loss over the pairs of a batch, spread over all processes: images against captions.
 
-    Every process scores its own images against all captions and its own captions against all
-    images, so its memory grows with the number of processes, not with the square of it. The loss
-    of the whole batch is the sum of what the processes return.
+    Each caption makes a pair with its image, which may have several. Every process scores its own
+    images against all captions and its own captions against all images, so its memory grows with
+    the number of processes, not with the square of it. The loss of the whole batch is the sum of
+    what the processes return.
     """
 
     def forward(
@@ -25,30 +26,48 @@ class PairLoss(nn.Module):
         image_embeddings: Tensor,
         caption_embeddings: Tensor,
         image_ids: Tensor | None = None,
+        owners: Tensor | None = None,
     ) -> Tensor:
-        """Sum the loss over this process's pairs: (B, D), (B, D), optional ids (B,) -> scalar.
+        """Sum the loss over this process's pairs: images (N, D), captions (M, D) -> scalar.
 
-        Captions of the same image (equal ``image_ids``) all describe it, whatever their pair. The
-        number of pairs may be another in each process, and 0.
-        """
-        both = torch.cat([image_embeddings, caption_embeddings], dim=1)
-        all_images, all_captions = gather_with_gradient(both).chunk(2, dim=1)  # (N, D) each
-        numbers = torch.arange(len(all_images), device=both.device)
-        start = first_row(len(both))
-        pairs = numbers[start : start + len(both)]  # (B,), where this process's pairs are
-        all_ids = numbers if image_ids is None else gather_rows(image_ids)
-        same = all_ids[pairs, None] == all_ids  # (B, N)
-        return self.one_way(image_embeddings @ all_captions.T, same, pairs) + self.one_way(
-            caption_embeddings @ all_images.T, same, pairs
-        )
-
-    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
-        """Sum the loss of B items, each looking for its partner among N.
+        Captions of the same image all describe it, whatever their pair. N and M may be others in
+        each process, and 0.
 
         Args:
-            similarity: (B, N).
-            same: (B, N), True where both are of the same image, so that they are no negatives.
-            pairs: (B,), the column of each item's partner.
+            image_embeddings: unit rows.
+            caption_embeddings: unit rows.
+            image_ids: (N,), equal where an image is there again; ``None``: all are different.
+            owners: (M,), row of each caption's image; ``None``: caption n is of image n.
+        """
+        all_images = gather_with_gradient(image_embeddings)
+        all_captions = gather_with_gradient(caption_embeddings)
+        first_image, first_caption = (
+            first_row(len(image_embeddings)),
+            first_row(len(caption_embeddings)),
+        )
+        device = image_embeddings.device
+        captions = torch.arange(len(caption_embeddings), device=device)
+        owners = captions if owners is None else owners
+        if image_ids is None:
+            image_ids = torch.arange(len(image_embeddings), device=device) + first_image
+        caption_ids = image_ids[owners]
+        return self.one_way(
+            image_embeddings @ all_captions.T,
+            image_ids[:, None] == gather_rows(caption_ids),
+            (owners, captions + first_caption),
+        ) + self.one_way(
+            caption_embeddings @ all_images.T,
+            caption_ids[:, None] == gather_rows(image_ids),
+            (captions, owners + first_image),
+        )
+
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """Sum the loss of P pairs, of which R items look for their partners among C.
+
+        Args:
+            similarity: (R, C).
+            same: (R, C), True where both are of the same image, so that they are no negatives.
+            pairs: rows (P,) and columns (P,) of the pairs.
         """
         raise NotImplementedError
 
@@ -66,12 +85,12 @@ class HardNegativeLoss(PairLoss):
         self.margin = margin
         self.num_negatives = num_negatives
 
-    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
-        """Sum the loss of B items, each looking for its partner among N."""
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """Sum the loss of P pairs, of which R items look for their partners among C."""
         # -inf, not the negated score: a negated negative similarity would be a hard negative.
         negatives = similarity.masked_fill(same, float("-inf"))
         hardest = negatives.topk(min(self.num_negatives, negatives.shape[1]), dim=1).values
-        return F.relu(self.margin + hardest - similarity.gather(1, pairs[:, None])).sum()
+        return F.relu(self.margin + hardest[pairs[0]] - similarity[pairs][:, None]).sum()
 
 
 class ContrastiveLoss(PairLoss):
@@ -81,10 +100,10 @@ class ContrastiveLoss(PairLoss):
         super().__init__()
         self.margin = margin
 
-    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
-        """Sum the loss of B items, each looking for its partner among N."""
-        costs = F.relu(self.margin + similarity - similarity.gather(1, pairs[:, None]))
-        return costs.masked_fill(same, 0.0).sum()
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """Sum the loss of P pairs, of which R items look for their partners among C."""
+        costs = F.relu(self.margin + similarity[pairs[0]] - similarity[pairs][:, None])
+        return costs.masked_fill(same[pairs[0]], 0.0).sum()
 
 
 class SoftmaxLoss(PairLoss):
@@ -95,9 +114,9 @@ class SoftmaxLoss(PairLoss):
 
     Args:
         scale: factor on the similarities before the softmax.
-        joint: True takes all captions of an image in the batch for positives, whose mean counts
-            (supervised contrastive learning, Khosla et al., 2020, Eq. 2); False leaves those of
-            other pairs out.
+        joint: True lets all captions of an image share what the softmax gives (supervised
+            contrastive learning, Khosla et al., 2020, Eq. 2); False leaves those of other pairs
+            out.
     """
 
     def __init__(self, scale: float = 20.0, joint: bool = False) -> None:
@@ -105,14 +124,19 @@ class SoftmaxLoss(PairLoss):
         self.scale = scale
         self.joint = joint
 
-    def one_way(self, similarity: Tensor, same: Tensor, pairs: Tensor) -> Tensor:
-        """Sum half the loss of B items, each looking for its partner among N."""
+    def one_way(self, similarity: Tensor, same: Tensor, pairs: tuple[Tensor, Tensor]) -> Tensor:
+        """Sum half the loss of P pairs, of which R items look for their partners among C."""
+        logits = self.scale * similarity
         if self.joint:
-            log_shares = (self.scale * similarity).log_softmax(dim=1)
-            return -(log_shares * same).sum(dim=1).div(same.sum(dim=1)).sum() / 2
-        other_pairs = same.scatter(1, pairs[:, None], False)
-        logits = (self.scale * similarity).masked_fill(other_pairs, float("-inf"))
-        return F.cross_entropy(logits, pairs, reduction="sum") / 2
+            return -logits.log_softmax(dim=1)[pairs].sum() / 2
+        rows, columns = pairs
+        other_pairs = same[rows].scatter(1, columns[:, None], False)
+        return (
+            F.cross_entropy(
+                logits[rows].masked_fill(other_pairs, float("-inf")), columns, reduction="sum"
+            )
+            / 2
+        )
 
 
 class CollapseMonitor:
@@ -157,4 +181,4 @@ def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss:
         return HardNegativeLoss(config.margin, config.num_negatives)
     if config.warmup_loss == "all":
         return ContrastiveLoss(config.margin)
-    return SoftmaxLoss(config.softmax_scale, joint=config.captions_per_image > 1)
+    return SoftmaxLoss(config.softmax_scale, joint=config.images_per_batch > 0)

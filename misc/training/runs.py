@@ -34,14 +34,14 @@ class Progress:
 
     epoch: int = 0  # the current epoch, from 0
     batch: int = 0  # steps of it that are done
-    drawn: int = 0  # pairs that they took, of the epoch's order, those that cannot be read included
+    drawn: int = 0  # items that they took, of the epoch's order, those that cannot be read included
     loss: float = 0.0  # summed over them
     pairs: int = 0  # trained on in them
     best_rsum: float = -1.0
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # of the last validation
 
     def add(self, loss: float, pairs: int, drawn: int) -> None:
-        """Take in a step: its summed loss, the pairs trained on and the pairs drawn for it."""
+        """Take in a step: its summed loss, the pairs trained on and the items drawn for it."""
         self.batch += 1
         self.loss += loss
         self.pairs += pairs
@@ -104,10 +104,10 @@ class Run:
         if time.monotonic() - self.saved_at >= self.save_every:
             self.save("last.pt")
 
-    def remember_features(self, cache: Path) -> None:
+    def remember_features(self, *caches: Path) -> None:
         """Write down which maps the run reads, so that those of no run can be found."""
         if is_main():
-            _write_json(self.folder / "features.json", {"cache": cache.name})
+            _write_json(self.folder / "features.json", {"caches": [cache.name for cache in caches]})
 
     def log_epoch(self, record: dict[str, float]) -> None:
         """Append the record of an epoch to log.jsonl, over any record of the same epoch."""

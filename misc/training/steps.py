@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from misc.config import TrainConfig
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.runtime.distributed import (
     gather_lists,
     gather_numbers,
@@ -33,14 +33,14 @@ def set_trainable(model: JointEmbedding, config: TrainConfig, epoch: int) -> Non
 
 
 def train_step(
-    run: Run, model: nn.Module, batch: PairBatch, loss_function: nn.Module
+    run: Run, model: nn.Module, batch: TrainingBatch, loss_function: nn.Module
 ) -> tuple[float, int]:
     """Update the weights once, by the pairs of all processes.
 
     Args:
         run: the run whose step it is.
         model: its model, ready for ``misc.training.gradients.add_gradients``.
-        batch: pairs of this process.
+        batch: images and captions of this process.
         loss_function: a ``misc.training.losses.PairLoss``.
 
     Returns:

@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from misc.data.captioned_images import CaptionedImage
+from misc.data.training_dataset import Features
 from misc.evaluation.retrieval import retrieval_metrics
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_pairs
@@ -34,6 +35,7 @@ def validate(
     word_vectors: WordVectors,
     workers: int,
     writer: SummaryWriter | None,
+    features: Features | None = None,
 ) -> dict[str, float]:
     """Measure retrieval on the validation images, and draw heat maps of a few.
 
@@ -43,10 +45,13 @@ def validate(
         word_vectors: those of training.
         workers: processes that read images.
         writer: for TensorBoard; ``None`` in all processes but the main one.
+        features: of the images, if they were computed before.
     """
     model = accelerate(run.measured, run.config.precision)
     size, batch_size = run.config.image_size, run.config.batch_size
-    embeddings = encode_pairs(model, images, word_vectors, size, batch_size, workers=workers)
+    embeddings = encode_pairs(
+        model, images, word_vectors, size, batch_size, workers=workers, features=features
+    )
     if writer is not None:
         picture = heat_map_panel(model, images, word_vectors, size)
         if picture is not None:

@@ -15,38 +15,45 @@ from torch.multiprocessing.spawn import spawn
 
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.runtime import distributed
 from misc.runtime.signals import StopRequest
 from misc.training.gradients import add_gradients
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
 from misc.training.steps import train_step
-from tests.training.pair_batches import EVERYTHING, gradients, pairs, small_model
+from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 LOSSES = {"hard": HardNegativeLoss(0.5, 2), "all": ContrastiveLoss(), "softmax": SoftmaxLoss()}
-EVEN = {2: (4, 4), 3: (3, 3, 3)}  # pairs of each process
+JOINT = {**LOSSES, "softmax": SoftmaxLoss(joint=True)}
+EVEN = {2: (4, 4), 3: (3, 3, 3)}  # images of each process
 UNEVEN = {2: (5, 2), 3: (1, 6, 2)}
 WITHOUT = {2: (0, 6), 3: (4, 0, 5)}
 AFFINE_ONLY = TrainConfig()
 
 
 def share(batch, counts, rank):
-    """The pairs of one of the processes that have so many each."""
-    rows = slice(sum(counts[:rank]), sum(counts[: rank + 1]))
-    images, vectors, lengths = batch.images[rows], batch.vectors[rows], batch.lengths[rows]
-    return PairBatch(images, vectors, lengths, batch.image_ids[rows], failures=[])
+    """The images, with their captions, of one of the processes that have so many each."""
+    start, end = sum(counts[:rank]), sum(counts[: rank + 1])
+    own = (batch.owners >= start) & (batch.owners < end)
+    images, ids, owners = batch.images[start:end], batch.image_ids[start:end], batch.owners[own]
+    return TrainingBatch(images, ids, batch.vectors[own], batch.lengths[own], owners - start, [])
 
 
 def each_case(processes):
-    for loss in LOSSES:
-        yield EVEN[processes], 0, loss, EVERYTHING
-        yield UNEVEN[processes], 2, loss, EVERYTHING
-    yield WITHOUT[processes], 0, "hard", EVERYTHING
-    yield WITHOUT[processes], 2, "softmax", EVERYTHING
-    yield EVEN[processes], 2, "hard", AFFINE_ONLY
+    """Images of each process, chunk size, loss, settings, and a batch for all."""
+    for name, loss in LOSSES.items():
+        yield EVEN[processes], 0, loss, EVERYTHING, pairs(sum(EVEN[processes]))
+        yield UNEVEN[processes], 2, loss, EVERYTHING, pairs(sum(UNEVEN[processes]))
+        several = captioned(*([1, 3, 2] * 3)[: sum(UNEVEN[processes])])
+        yield UNEVEN[processes], 0, JOINT[name], EVERYTHING, several
+        yield UNEVEN[processes], 2, JOINT[name], EVERYTHING, several
+    without = WITHOUT[processes]
+    yield without, 0, LOSSES["hard"], EVERYTHING, pairs(sum(without))
+    yield without, 2, LOSSES["softmax"], EVERYTHING, pairs(sum(without))
+    yield EVEN[processes], 2, LOSSES["hard"], AFFINE_ONLY, pairs(sum(EVEN[processes]))
 
 
 def work(rank, processes, port, folder):
@@ -101,13 +108,13 @@ def message_of_a_loss_that_is_not_finite(rank):
     return str(error.value)
 
 
-def run_case(rank, counts, chunk_size, loss, config):
+def run_case(rank, counts, chunk_size, loss, config, whole):
     model = small_model(config)
-    batch = share(pairs(sum(counts)), counts, rank)
+    batch = share(whole, counts, rank)
     wrapped = distributed.parallel(model)
     for _ in range(2):  # the second time, what DDP found out in the first is in force
         model.zero_grad()
-        value = add_gradients(wrapped, batch, LOSSES[loss], (0,), chunk_size=chunk_size)
+        value = add_gradients(wrapped, batch, loss, (0,), chunk_size=chunk_size)
     return value, gradients(model)
 
 
@@ -142,9 +149,9 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all_and_names_the_images_
 
 def test_loss_and_gradients_equal_those_of_one_process_with_all_the_pairs(results):
     processes = len(results)
-    for number, (counts, _, loss, config) in enumerate(each_case(processes)):
-        model, batch = small_model(config), pairs(sum(counts))
-        expected = add_gradients(model, batch, LOSSES[loss], (0,))
+    for number, (_, _, loss, config, batch) in enumerate(each_case(processes)):
+        model = small_model(config)
+        expected = add_gradients(model, batch, loss, (0,))
         losses, found = zip(*(result["cases"][number] for result in results), strict=True)
         torch.testing.assert_close(sum(losses), expected, atol=1e-5, rtol=1e-5)
         for of_process in found:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from misc.runtime import loaders
-from misc.runtime.loaders import workers_that_fit
+from misc.runtime.loaders import read_ahead, workers_that_fit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,12 +17,12 @@ BROKEN = """
 import sys
 import torch
 from misc.cli import run
-from misc.data import images, pairs
+from misc.data import images, training_dataset
 
 def broken(items):
     raise RuntimeError("planted")
 
-images.collate_images = pairs.collate_pairs = broken
+images.collate_images = training_dataset.collate = broken
 import {script}
 run({script}.main, {script}.get_parser())
 """
@@ -41,6 +41,25 @@ def test_workers_are_as_many_as_shared_memory_has_room_for(monkeypatch, caplog, 
 def test_where_there_is_no_shared_memory_to_ask_all_workers_work(monkeypatch):
     monkeypatch.setattr(loaders, "SHARED_MEMORY", "/absent")
     assert workers_that_fit(3, 10**12) == 3
+
+
+def test_things_are_read_in_order_one_ahead_and_what_is_raised_reaches_the_reader():
+    read = []
+
+    def reading(number):
+        read.append(number)
+        if number == 3:
+            raise ValueError("three")
+        return -number
+
+    coming = read_ahead(reading, range(9))
+    assert next(coming) == 0
+    time.sleep(0.05)
+    assert read == [0, 1]
+    assert [next(coming), next(coming)] == [-1, -2]
+    with pytest.raises(ValueError, match="three"):
+        next(coming)
+    assert list(read_ahead(reading, [])) == []
 
 
 def start(script, arguments, torchrun=False):

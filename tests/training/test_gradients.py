@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from misc.data.training_batches import TENSORS
 from misc.runtime.seeds import seed_generators
 from misc.training.gradients import add_gradients, keeping_statistics
 from misc.training.losses import ContrastiveLoss
-from tests.training.pair_batches import EVERYTHING, gradients, pairs, small_model
+from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
 
 LOSS = ContrastiveLoss()
 
@@ -17,8 +18,9 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 7, 100])
-def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(chunk_size):
-    batch, whole, chunked = pairs(7), small_model(EVERYTHING), small_model(EVERYTHING)
+@pytest.mark.parametrize("batch", [pairs(7), captioned(5, 1, 2, 5, 3, 1, 4)])
+def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(batch, chunk_size):
+    whole, chunked = small_model(EVERYTHING), small_model(EVERYTHING)
     expected = add_gradients(whole, batch, LOSS, (0,))
     torch.testing.assert_close(
         add_gradients(chunked, batch, LOSS, (0,), chunk_size=chunk_size), expected
@@ -34,7 +36,7 @@ def test_dropout_and_batch_norms_are_the_same_in_both_passes_and_statistics_coun
         seed_generators(torch.device("cpu"), 5, 0, number)
         embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths))
     embeddings = (torch.cat(parts) for parts in zip(*embedded, strict=True))
-    LOSS(*embeddings, batch.image_ids).backward()
+    LOSS(*embeddings, batch.image_ids, batch.owners).backward()
     add_gradients(chunked, batch, LOSS, (5,), chunk_size=3)
     assert_same(gradients(chunked), gradients(twin))
     for name, buffer in twin.named_buffers():
@@ -56,7 +58,7 @@ def test_no_pairs_change_neither_gradients_nor_statistics():
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     for chunk_size in (0, 3):
         nothing = pairs(4).chunks(4)[0]
-        for name in ("images", "vectors", "lengths", "image_ids"):
+        for name in TENSORS:
             setattr(nothing, name, getattr(nothing, name)[:0])
         assert add_gradients(model, nothing, LOSS, (0,), chunk_size=chunk_size) == 0
     assert not any(gradient.any() for gradient in gradients(model).values())

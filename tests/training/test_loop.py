@@ -33,20 +33,23 @@ def test_two_epochs_a_resume_and_two_more_equal_four_epochs_weight_for_weight(to
     assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3]
 
 
-def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(toy_root, tmp_path, monkeypatch):
-    run_train(toy_root, tmp_path, "-n whole --epochs 2")
+@pytest.mark.parametrize("of", ["", " --images-per-batch 3 --captions-per-image 2 --ema 0.9"])
+def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(
+    toy_root, tmp_path, monkeypatch, of
+):
+    run_train(toy_root, tmp_path, f"-n whole --epochs 2{of}")
     steps = []
 
     def interrupting_step(*arguments):
         steps.append(1)
-        if len(steps) == 10:  # the third batch of the second epoch
+        if len(steps) == (11 if of else 10):  # the third batch of the second epoch
             os.kill(os.getpid(), signal.SIGTERM)
         return train_step(*arguments)
 
     monkeypatch.setattr(training, "train_step", interrupting_step)
     with pytest.raises(SystemExit, match="143"):
-        run_train(toy_root, tmp_path, "-n parts --epochs 2")
-    assert len(steps) == 10
+        run_train(toy_root, tmp_path, f"-n parts --epochs 2{of}")
+    assert len(steps) == (11 if of else 10)
     progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
     assert (progress["epoch"], progress["batch"]) == (1, 3)
     run_train(toy_root, tmp_path, "-n parts --resume")

@@ -7,36 +7,50 @@ import torch.nn.functional as F
 from misc.training.losses import CollapseMonitor, ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 
 
-def embeddings(batch=6, dimension=5):
+def embeddings(images=6, captions=6, dimension=5):
     torch.manual_seed(0)
-    return (F.normalize(torch.randn(batch, dimension), dim=1).requires_grad_() for _ in range(2))
+    counts = images, captions
+    return (F.normalize(torch.randn(count, dimension), dim=1).requires_grad_() for count in counts)
 
 
-def twin(images, captions, margin, count, ids):
+@pytest.mark.parametrize(
+    "loss",
+    [HardNegativeLoss(num_negatives=2), ContrastiveLoss(), SoftmaxLoss(), SoftmaxLoss(joint=True)],
+)
+def test_images_with_a_caption_each_cost_what_pairs_cost_to_the_last_digit(loss):
+    images, captions = embeddings()
+    ids = torch.tensor([9, 4, 6, 1, 0, 3])
+    assert torch.equal(loss(images, captions, ids, torch.arange(6)), loss(images, captions))
+
+
+def twin(images, captions, margin, count, ids, owners):
     """Eq. 5-7, pair by pair; ``count`` None takes all negatives."""
     total = torch.zeros(())
-    for i in range(len(images)):
-        pair = images[i] @ captions[i]
-        others = [j for j in range(len(images)) if ids[j] != ids[i]]
+    for caption, i in enumerate(owners):
+        pair = images[i] @ captions[caption]
         for scores in (
-            [images[i] @ captions[j] for j in others],
-            [images[j] @ captions[i] for j in others],
+            [images[i] @ captions[c] for c, j in enumerate(owners) if ids[j] != ids[i]],
+            [images[j] @ captions[caption] for j in range(len(images)) if ids[j] != ids[i]],
         ):
             for score in sorted(scores, reverse=True)[:count]:
                 total = total + max(margin - pair + score, torch.zeros(()))
     return total
 
 
-@pytest.mark.parametrize("ids", [None, [0, 1, 1, 2, 3, 0]])
+@pytest.mark.parametrize(
+    ("ids", "owners"),
+    [(None, None), ([0, 1, 1, 2, 3, 0], None), ([7, 5, 3, 1, 2, 0], [0, 0, 0, 1, 3, 3, 4, 5])],
+)
 @pytest.mark.parametrize(
     ("loss", "count"),
     [(HardNegativeLoss(), 1), (HardNegativeLoss(num_negatives=3), 3), (ContrastiveLoss(), None)],
 )
-def test_losses_and_gradients_equal_a_twin_pair_by_pair(loss, count, ids):
-    images, captions = embeddings()
-    ours = loss(images, captions, None if ids is None else torch.tensor(ids))
-    theirs = twin(images, captions, 0.2, count, ids or list(range(6)))
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+def test_losses_and_gradients_equal_a_twin_pair_by_pair(loss, count, ids, owners):
+    images, captions = embeddings(captions=len(owners or range(6)))
+    given = (None if numbers is None else torch.tensor(numbers) for numbers in (ids, owners))
+    ours = loss(images, captions, *given)
+    theirs = twin(images, captions, 0.2, count, ids or range(6), owners or range(6))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-6)
     gradients = torch.autograd.grad(ours, (images, captions), retain_graph=True)
     twins = torch.autograd.grad(theirs, (images, captions))
     for gradient, expected in zip(gradients, twins, strict=True):
@@ -113,17 +127,12 @@ def test_a_loss_that_moves_on_or_stays_elsewhere_is_no_collapse(losses, caplog):
 
 def test_joint_positives_share_what_their_softmax_gives():
     torch.manual_seed(0)
-    images, captions = F.normalize(torch.randn(2, 5, 4), dim=2)
-    ids = torch.tensor([7, 7, 3, 3, 3])
+    images, captions = embeddings(images=2, captions=5)
+    owners = [0, 0, 1, 1, 1]
+    scores = (3 * images @ captions.T).exp()  # (2, 5)
     expected = 0.0
-    for scores in (3 * images @ captions.T, 3 * captions @ images.T):
-        for row in range(5):
-            shares = scores[row].exp() / scores[row].exp().sum()
-            positives = [column for column in range(5) if ids[column] == ids[row]]
-            expected -= sum(shares[p].log() for p in positives) / len(positives) / 2
-    found = SoftmaxLoss(3.0, joint=True)(images, captions, ids)
+    for caption, image in enumerate(owners):
+        expected -= (scores[image, caption] / scores[image].sum()).log() / 2
+        expected -= (scores[image, caption] / scores[:, caption].sum()).log() / 2
+    found = SoftmaxLoss(3.0, joint=True)(images, captions, None, torch.tensor(owners))
     torch.testing.assert_close(found, expected)
-    alone = torch.arange(5)
-    torch.testing.assert_close(
-        SoftmaxLoss(3.0, joint=True)(images, captions, alone), SoftmaxLoss(3.0)(images, captions)
-    )

@@ -1,9 +1,9 @@
-"""Batches of pairs and a model that is small enough for them."""
+"""Batches and a model that is small enough for them."""
 
 import torch
 
 from misc.config import TrainConfig
-from misc.data.pairs import PairBatch
+from misc.data.training_batches import TrainingBatch
 from misc.training.steps import set_trainable
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -26,7 +26,17 @@ def pairs(count):
     torch.manual_seed(count)
     images, vectors = torch.randn(count, 3, 16, 16), torch.randn(count, 7, 5)
     lengths, image_ids = torch.randint(1, 8, (count,)), torch.arange(count) // 2 * 3 % 7
-    return PairBatch(images, vectors, lengths, image_ids, failures=[])
+    return TrainingBatch(images, image_ids, vectors, lengths, torch.arange(count), failures=[])
+
+
+def captioned(*counts):
+    """A batch of different images, each with as many captions as said."""
+    torch.manual_seed(len(counts))
+    images, vectors = torch.randn(len(counts), 3, 16, 16), torch.randn(sum(counts), 7, 5)
+    image_ids, owners = torch.arange(len(counts)), torch.arange(len(counts))
+    owners = owners.repeat_interleave(torch.tensor(counts))
+    lengths = torch.randint(1, 8, (sum(counts),))
+    return TrainingBatch(images, image_ids * 5, vectors, lengths, owners, failures=[])
 
 
 def gradients(model):

@@ -1,9 +1,9 @@
 """How training goes: all settings, in one place each."""
 
 import dataclasses
-import os
-from pathlib import Path
 
+from misc.config.data_sets import DATASETS
+from misc.config.losses import LossSettings
 from models.config import (
     ABOVE_0,
     AT_LEAST_0,
@@ -11,7 +11,6 @@ from models.config import (
     BELOW_1,
     DATA,
     IMAGE_PATH,
-    LOSS,
     SCHEDULE,
     SPEED,
     TEXT_PATH,
@@ -20,22 +19,10 @@ from models.config import (
 )
 
 PRECISIONS = ("float32", "bfloat16")  # names of torch's dtypes
-DATASETS = ("coco", "flickr8k", "flickr30k", "captions", "toy")
-TOY_IMAGE_SIZE = 128  # side of the toy scenes in pixels, which are looked at as they are
-
-
-def default_data_root() -> Path:
-    """Return the environment variable ``DSVE_DATA``, or ``data`` without it."""
-    return Path(os.environ.get("DSVE_DATA") or "data")
-
-
-def evaluation_size(dataset: str, model_size: int) -> int:
-    """Side in pixels to which a data set's images are squeezed; toy scenes keep their size."""
-    return TOY_IMAGE_SIZE if dataset == "toy" else model_size
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(LossSettings):
     """How the model is trained. The defaults are the recipe of the published code.
 
     Everything that changes over time is a function of the epoch, counted from 0.
@@ -76,15 +63,32 @@ class TrainConfig:
     )
     batch_size: int = setting(
         160,
-        "pairs in a batch of each process: N processes of torchrun train on N times as many a step",
+        "pairs in a batch of each process: N processes of torchrun train on N times as many a "
+        "step; and images that are validated at a time",
         "-bs",
         "--batch_size",
         group=SCHEDULE,
         within=AT_LEAST_1,
     )
+    images_per_batch: int = setting(
+        0,
+        "if positive: a batch is of so many images, each embedded once, with captions of theirs, "
+        "instead of --batch-size pairs, as published, in which an image is embedded for each "
+        "caption. All captions of an image are its positives in the softmax loss (Khosla et al., "
+        "2020)",
+        group=SCHEDULE,
+        within=AT_LEAST_0,
+    )
+    captions_per_image: int = setting(
+        0,
+        "with --images-per-batch: if positive, so many captions of each image are drawn anew in "
+        "each epoch, instead of all",
+        group=SCHEDULE,
+        within=AT_LEAST_0,
+    )
     chunk_size: int = setting(
         0,
-        "if positive: embed so many pairs of a batch at a time, which memory must suffice for, at "
+        "if positive: embed so many images of a batch at a time, which memory must suffice for, at "
         "the cost of a second pass; the gradients are those of the whole batch, but for batch "
         "norms that train, which see chunks",
         group=SPEED,
@@ -154,34 +158,6 @@ class TrainConfig:
         within=BELOW_1,
     )
 
-    margin: float = setting(0.2, "margin of the triplet loss", group=LOSS, within=ABOVE_0)
-    num_negatives: int = setting(
-        1, "hardest negatives that count for each item", group=LOSS, within=AT_LEAST_1
-    )
-    warmup_epochs: int = setting(
-        0,
-        "epochs on a softmax loss over all negatives first; hardest ones collapse from scratch",
-        group=LOSS,
-        within=AT_LEAST_0,
-    )
-    warmup_loss: str = setting(
-        "softmax",
-        "loss of the warm-up: softmax, or all (triplets with all negatives, Eq. 6, which VSE++, "
-        "2018, compares with the hardest)",
-        group=LOSS,
-        choices=("softmax", "all"),
-    )
-    captions_per_image: int = setting(
-        1,
-        "captions of an image that are drawn into a batch together; if more than 1, all are "
-        "positives of the image in the softmax loss (Khosla et al., 2020)",
-        group=LOSS,
-        within=AT_LEAST_1,
-    )
-    softmax_scale: float = setting(
-        20.0, "factor on the similarities in the softmax loss", group=LOSS, within=ABOVE_0
-    )
-
     crop_size: int = setting(
         256, "side of the training crops in pixels", group=IMAGE_PATH, within=AT_LEAST_1
     )
@@ -197,8 +173,9 @@ class TrainConfig:
     )
     cache_features: bool = setting(
         False,
-        "keep the maps of the frozen trunk on disk, of whole images at --input-size and of their "
-        "mirror images (float16, beside the runs), instead of computing them in each epoch",
+        "keep the maps of the frozen trunk on disk, of whole images at --input-size and, with "
+        "--flip, of their mirror images (float16, beside the runs), instead of computing them in "
+        "each epoch",
         group=SPEED,
     )
     word_dropout: float = setting(
@@ -240,6 +217,11 @@ class TrainConfig:
     precision: str = setting(
         "float32", "of matrix products and convolutions", group=SPEED, choices=PRECISIONS
     )
+
+    @property
+    def items_per_batch(self) -> int:
+        """Images, or pairs, in a batch of each process."""
+        return self.images_per_batch or self.batch_size
 
     @property
     def thaw_epoch(self) -> int:

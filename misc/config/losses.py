@@ -1,0 +1,31 @@
+"""Settings of the losses."""
+
+import dataclasses
+
+from models.config import ABOVE_0, AT_LEAST_0, AT_LEAST_1, LOSS, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """On what the model is trained: softmax or all negatives first, then the hardest (Eq. 7)."""
+
+    margin: float = setting(0.2, "margin of the triplet loss", group=LOSS, within=ABOVE_0)
+    num_negatives: int = setting(
+        1, "hardest negatives that count for each item", group=LOSS, within=AT_LEAST_1
+    )
+    warmup_epochs: int = setting(
+        0,
+        "epochs on a softmax loss over all negatives first; hardest ones collapse from scratch",
+        group=LOSS,
+        within=AT_LEAST_0,
+    )
+    warmup_loss: str = setting(
+        "softmax",
+        "loss of the warm-up: softmax, or all (triplets with all negatives, Eq. 6, which VSE++, "
+        "2018, compares with the hardest)",
+        group=LOSS,
+        choices=("softmax", "all"),
+    )
+    softmax_scale: float = setting(
+        20.0, "factor on the similarities in the softmax loss", group=LOSS, within=ABOVE_0
+    )
