@@ -4,8 +4,8 @@ Examples:
     python localize.py -p runs/toy/best.pt -i photo.jpg -t "a burger" "beans" -o out
     python localize.py -p best_model.pth.tar -i photos dog.jpg -t "a dog" --boxes --npz -o out
 
-A ring marks the peak of a heat map; each is stretched to its own range, so that heat maps say
-where a phrase would be, not whether it is there.
+A dot marks the highest cell of a heat map, a ring that of the smoothed one. Each heat map is
+stretched to its own range, so that it says where a phrase would be, not whether it is there.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = script_parser(
         __doc__,
         model_options(batch_size=8),
-        localization_options(components=180, threshold=0.7),
+        localization_options(components=180, threshold=0.7, peaks=True),
         folder_options(),
         common_options(),
     )
@@ -94,8 +94,9 @@ def write_pictures(
         failed += failures
         for index, image_maps in zip(indices, maps, strict=True):
             heat = kernel_heat_maps(image_maps, kernels).cpu()
-            options = args.threshold, args.boxes, args.npz, args.output / names[index]
-            write = functools.partial(write_outputs, images[index], args.texts, heat, *options)
+            options = args.peak_sigma, args.threshold, args.boxes, args.npz
+            inputs = images[index], args.texts, heat, *options, args.output / names[index]
+            write = functools.partial(write_outputs, *inputs)
             item = read_item(index, str(images[index]), write)
             if isinstance(item, Failure):
                 failed.append(item)

@@ -1,7 +1,8 @@
 """Play the pointing game: how often does a phrase's heat map peak inside the phrase's box?
 
 The phrases are Visual Genome's, on the images that are in COCO val2014 too. The published
-figure takes the upper-left corner of the highest cell, the other one its centre.
+figure takes the upper-left corner of the highest cell, the first one its centre, the third one that
+of the highest cell of the smoothed heat map.
 
 Examples:
     python pointing_game.py -p runs/toy/best.pt --dataset toy
@@ -36,6 +37,7 @@ DATASETS = {"visual_genome": "coco", "coco": "coco", "toy": "toy"}
 POINTS = {  # the measures of the results, in words
     "pointing_game": "peak, centre of its cell",
     "pointing_game/published": "peak, upper-left corner",
+    "pointing_game/smoothed": "peak of the smoothed map",
     "centre_baseline": "centre of the image",
 }
 
@@ -45,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = script_parser(
         __doc__,
         model_options(batch_size=8),
-        localization_options(components=180),
+        localization_options(components=180, peaks=True),
         evaluation_options(
             DATASETS,
             "visual_genome",
@@ -86,7 +88,7 @@ def report(title: str, results: dict[str, Any]) -> str:
     for name, words in POINTS.items():
         measure, *variant = name.split("/")
         large = results["/".join([f"{measure}@5%", *variant])]
-        note = " (published)" if variant else ""
+        note = " (published)" if "published" in variant else ""
         lines.append(f"{words:<28}{results[name]:>12.1f}{large:>16.1f}{note}")
     if "pointing_game@categories" in results:
         shares = (f"{results[f'{name}@categories']:.1f}" for name in POINTS)
@@ -136,10 +138,11 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         texts = encode_texts(model, phrases, word_vectors, **options).to(device)
         return model.localization_kernels(texts, args.components)
 
-    hits = gather_hits(score_images(own, batches, kernels))
+    hits = gather_hits(score_images(own, batches, kernels, args.peak_sigma))
     results: dict[str, Any] = {
         "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
-        f"{args.components} components; percent of peaks inside of their region's box",
+        f"{args.components} components, smoothed by {args.peak_sigma:.3g} of the side; percent of "
+        "peaks inside of their region's box",
         **summarize(hits, images, by_category=asked is not None),
         "annotations_left_out": len(left_out),
     }

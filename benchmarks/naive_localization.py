@@ -25,6 +25,17 @@ def peak(heat: Tensor, image_size: tuple[int, int], shift: float) -> tuple[float
     return (column + shift) * image_size[0] / width, (row + shift) * image_size[1] / height
 
 
+def smooth(heat: Tensor, sigma: float) -> Tensor:
+    """Blur a heat map (h, w) by a Gaussian of a share of its sides; nothing is beyond it."""
+    height, width = heat.shape
+    size = 2 * width - 1, 2 * height - 1  # as far as any cell is from any other
+    shifted = (heat - heat.min()).numpy()
+    blurred = cv2.GaussianBlur(
+        shifted, size, sigma * width, sigmaY=sigma * height, borderType=cv2.BORDER_CONSTANT
+    )
+    return torch.from_numpy(blurred)
+
+
 def inside(point: tuple[float, float], box: Sequence[float]) -> bool:
     x, y, width, height = box
     return x < point[0] < x + width and y < point[1] < y + height

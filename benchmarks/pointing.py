@@ -16,6 +16,7 @@ from misc.cli import run
 PHRASES = 50
 SIZE = (640, 480)
 BATCH = 8
+SIGMA = 0.1
 
 
 def encoded(path: Path) -> Any:
@@ -51,7 +52,7 @@ def ours(path: Path, components: int) -> Work:
 
     @torch.inference_mode()
     def work():
-        scored = score_images(images, [batch], kernels)
+        scored = score_images(images, [batch], kernels, SIGMA)
         return torch.cat([hits for _, hits in scored if hits is not None]).numpy()
 
     return work
@@ -60,7 +61,7 @@ def ours(path: Path, components: int) -> Work:
 def naive(path: Path, components: int) -> Work:
     import torch
 
-    from benchmarks.naive_localization import heat_map, inside, peak
+    from benchmarks.naive_localization import heat_map, inside, peak, smooth
 
     model, maps, texts, images = encoded(path)
     weight = model.image_encoder.projection.weight
@@ -72,7 +73,8 @@ def naive(path: Path, components: int) -> Work:
         for image, image_maps, image_texts in zip(images, maps, texts, strict=True):
             for text, box in zip(image_texts, image.boxes.tolist(), strict=True):
                 heat = heat_map(image_maps, weight, text, components)
-                points = peak(heat, SIZE, 0.5), peak(heat, SIZE, 0.0), centre
+                points = [peak(heat, SIZE, shift) for shift in (0.5, 0.0)]
+                points += [peak(smooth(heat, SIGMA), SIZE, 0.5), centre]
                 hits.append([inside(point, box) for point in points])
         return torch.tensor(hits).numpy()
 

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from misc.cli import run, write_json
 from misc.cli.arguments import positive
-from misc.cli.options import add_word_vectors, common_options, model_options, script_parser
+from misc.cli.options import (
+    add_peak_sigma,
+    add_word_vectors,
+    common_options,
+    model_options,
+    script_parser,
+)
 
 if TYPE_CHECKING:
     from demo.gallery import Gallery
@@ -59,6 +65,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="captions from which those that fit an image are chosen, one a line",
     )
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N images")
+    add_peak_sigma(group)
     server = parser.add_argument_group("server")
     server.add_argument(
         "--host",
@@ -137,7 +144,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         args.path, args.device, args.word_vectors, args.data_root, batch_size=args.batch_size
     )
     gallery = open_gallery(args, embedder)
-    page = build_page(Explorer(embedder, gallery))
+    page = build_page(Explorer(embedder, gallery, args.peak_sigma))
     results = {
         "url": serve(page, args.host, args.port),
         "images": len(gallery.images),

@@ -10,11 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from demo.gallery import Gallery
+from misc.cli.options import PEAK_SIGMA
 from misc.data.decoding import load_image
 from misc.embedder import Embedder
-from misc.evaluation.localization import peaks
+from misc.evaluation.localization import both_peaks
 from misc.features.search import nearest
-from misc.pictures.heat_maps import mark_peak, overlay
+from misc.pictures.heat_maps import mark_peaks, overlay
 from misc.runtime.failures import apart, read_item, tell
 from misc.words.tokens import tokenize
 
@@ -37,14 +38,19 @@ class View:
     title: str = ""
     heat_map: Tensor | None = None  # (h, w)
     file: Path | None = None
+    sigma: float = PEAK_SIGMA  # of the smoothing, as a share of the image's sides
 
     def picture(self, strength: float) -> Image.Image:
-        """Blend the image with its heat map: from 0, the image alone, to 1; a ring is the peak."""
+        """Blend the image with its heat map: from 0, the image alone, to 1.
+
+        A dot is the peak, a ring that of the smoothed heat map.
+        """
         if self.heat_map is None or strength == 0:
             return self.image
         heated = overlay(self.image, self.heat_map, HEAT_OPACITY)
         picture = Image.blend(self.image, heated, strength)
-        mark_peak(picture, peaks(self.heat_map[None], picture.size)[0].tolist())
+        points = both_peaks(self.heat_map[None], picture.size, self.sigma)[0]
+        mark_peaks(picture, *points.tolist())
         return picture
 
 
@@ -101,11 +107,18 @@ def shown(image: Image.Image) -> Image.Image:
 
 
 class Explorer:
-    """Answers the page's questions by a model, about a gallery and about single images."""
+    """Answers the page's questions by a model, about a gallery and about single images.
 
-    def __init__(self, embedder: Embedder, gallery: Gallery) -> None:
+    Args:
+        embedder: the model.
+        gallery: the images that are searched.
+        sigma: of the smoothing before the second peak, as a share of the image's sides.
+    """
+
+    def __init__(self, embedder: Embedder, gallery: Gallery, sigma: float = PEAK_SIGMA) -> None:
         self.embedder = embedder
         self.gallery = gallery
+        self.sigma = sigma
         self._captions = list(dict.fromkeys(gallery.captions))
         self._caption_embeddings = embedder.embed_texts(self._captions)  # (M, D)
 
@@ -123,7 +136,7 @@ class Explorer:
         """Show an image, and where a text is in it, if there is one."""
         image = load_image(file)
         heat_map = self.embedder.localize(image, [text])[0] if text else None
-        return View(shown(image), title, heat_map, file)
+        return View(shown(image), title, heat_map, file, self.sigma)
 
     def search(self, text: str) -> list[View]:
         """Find the images that fit a text best, the best first, and where it is in each.
@@ -161,7 +174,10 @@ class Explorer:
             f"{phrase} · {score:.2f}"
             for phrase, score in zip(phrases, scores.tolist(), strict=True)
         ]
-        return [View(shown(image), *each) for each in zip(titles, heat_maps, strict=True)]
+        return [
+            View(shown(image), *each, sigma=self.sigma)
+            for each in zip(titles, heat_maps, strict=True)
+        ]
 
     def captions(self, image: Image.Image) -> list[tuple[str, float]]:
         """Choose the captions that fit an image best, with their similarity to it; maybe none."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
 from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
 
+PEAK_SIGMA = 1.5 / 13  # of the image's sides: the best on validation photographs
+
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the examples of a description as they are, and gives options' help more room."""
@@ -185,7 +187,7 @@ def caption_options() -> argparse.ArgumentParser:
 
 
 def localization_options(
-    components: int, threshold: float | None = None
+    components: int, threshold: float | None = None, peaks: bool = False
 ) -> argparse.ArgumentParser:
     """Parent parser of the scripts that compute heat maps.
 
@@ -193,6 +195,7 @@ def localization_options(
         components: default of the option.
         threshold: default of the share of a heat map's range at which it is cut; ``None`` leaves
             the option out.
+        peaks: True where peaks are looked for.
     """
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("heat maps")
@@ -214,4 +217,19 @@ def localization_options(
             help="share of a heat map's range above which a pixel is in the mask, 0 to 1 "
             "(default: %(default)s)",
         )
+    if peaks:
+        add_peak_sigma(group)
     return parser
+
+
+def add_peak_sigma(group: argparse._ActionsContainer) -> None:
+    """Add the option that says how heat maps are smoothed before their peaks are looked for."""
+    group.add_argument(
+        "--peak-sigma",
+        type=share,
+        default=PEAK_SIGMA,
+        metavar="X",
+        help="standard deviation of the Gaussian that smooths a heat map before its second peak is "
+        "looked for, as a share of the image's sides; the first is the highest cell, as published "
+        "(default: %(default).3g)",
+    )

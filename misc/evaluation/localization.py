@@ -77,6 +77,37 @@ def peaks(heat_maps: Tensor, image_size: tuple[int, int], corner: bool = False) 
     return doubled * doubled.new_tensor(image_size) / doubled.new_tensor([2 * width, 2 * height])
 
 
+def smoothed(heat_maps: Tensor, sigma: float) -> Tensor:
+    """Smooth heat maps by a Gaussian, so that their peaks are in the middle of what lights up.
+
+    Each map is shifted to a minimum of 0, and zeros are beyond its border: a peak at the border
+    has less around it than one inside.
+
+    Args:
+        heat_maps: (M, h, w).
+        sigma: standard deviation, as a share of the map's sides; 0 only shifts.
+
+    Returns:
+        (M, h, w), up to a factor that all of them share.
+    """
+    shifted = heat_maps - heat_maps.amin(dim=(1, 2), keepdim=True)
+    rows, columns = (_gaussian(side, sigma * side).to(heat_maps) for side in heat_maps.shape[1:])
+    return rows @ shifted @ columns
+
+
+def _gaussian(side: int, sigma: float) -> Tensor:
+    """Weigh each of so many cells in a row (side, side) by its distance from each."""
+    cells = torch.arange(side, dtype=torch.float64)
+    distances = (cells - cells[:, None]) / max(sigma, 1e-6)
+    return distances.square().div(-2).exp()
+
+
+def both_peaks(heat_maps: Tensor, image_size: tuple[int, int], sigma: float) -> Tensor:
+    """Find the peaks of heat maps (M, h, w), as published and after smoothing: (M, 2, 2)."""
+    each = (peaks(maps, image_size) for maps in (heat_maps, smoothed(heat_maps, sigma)))
+    return torch.stack(list(each), dim=1)
+
+
 def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
     """Say which points (M, 2) are strictly inside their boxes (M, 4), x, y, width, height: (M,)."""
     corners = boxes[:, :2]

@@ -10,13 +10,24 @@ from torch import Tensor
 from misc.data.captions import read_captions
 from misc.data.paths import DataPaths
 from misc.data.regions import RegionImage, read_category_boxes, read_coco_ids, read_regions
-from misc.evaluation.localization import kernel_heat_maps, large_boxes, peaks, points_in_boxes
+from misc.evaluation.localization import (
+    both_peaks,
+    kernel_heat_maps,
+    large_boxes,
+    peaks,
+    points_in_boxes,
+)
 from misc.inference.batches import MappedBatch
 from misc.runtime.distributed import gather_lists, gather_rows
 from misc.runtime.failures import Failure
 
 # What is scored, in the order of the columns of the hits.
-POINTS = ("pointing_game", "pointing_game/published", "centre_baseline")
+POINTS = (
+    "pointing_game",
+    "pointing_game/published",
+    "pointing_game/smoothed",
+    "centre_baseline",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,26 +60,27 @@ def chosen_images(
     return read_regions(paths, chosen, left_out)
 
 
-def score_regions(image: RegionImage, heat: Tensor) -> Tensor:
+def score_regions(image: RegionImage, heat: Tensor, sigma: float) -> Tensor:
     """Say what hits the boxes of an image.
 
     Args:
         image: with R regions.
         heat: (S, h, w), the heat maps of its phrases that are not blank.
+        sigma: of the smoothed peak, as a share of the map's sides.
 
     Returns:
-        (R, 3), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
+        (R, P), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
     """
     spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
-    hits = torch.zeros(len(image.phrases), len(POINTS), dtype=torch.bool)
-    for column, corner in enumerate((False, True)):
+    highest, middle = both_peaks(heat, image.size, sigma).unbind(dim=1)
+    columns = []
+    for peak in (highest, peaks(heat, image.size, corner=True), middle):
         points = torch.full((len(spoken), 2), float("nan"))
-        points[spoken] = peaks(heat, image.size, corner)
-        inside = points_in_boxes(points[image.phrase_of_box], image.boxes)
-        hits[:, column] = any_of_phrase(image, inside)
+        points[spoken] = peak
+        columns.append(points_in_boxes(points[image.phrase_of_box], image.boxes))
     centre = torch.tensor(image.size).div(2).expand(len(image.boxes), 2)
-    hits[:, 2] = any_of_phrase(image, points_in_boxes(centre, image.boxes))
-    return hits
+    columns.append(points_in_boxes(centre, image.boxes))
+    return torch.stack([any_of_phrase(image, inside) for inside in columns], dim=1)
 
 
 def any_of_phrase(image: RegionImage, boxes: Tensor) -> Tensor:
@@ -80,6 +92,7 @@ def score_images(
     images: Sequence[RegionImage],
     batches: Iterable[MappedBatch],
     kernels: Callable[[list[str]], Tensor],
+    sigma: float,
 ) -> Iterator[tuple[RegionImage, Tensor | None]]:
     """Score image by image; their maps live only as long as their batch.
 
@@ -87,9 +100,10 @@ def score_images(
         images: all of them.
         batches: maps of all images.
         kernels: turns M texts into localisation kernels (M, D).
+        sigma: of the smoothed peak, as a share of the map's sides.
 
     Yields:
-        An image and the hits (R, 3) of its regions; ``None`` if it could not be read.
+        An image and the hits (R, P) of its regions; ``None`` if it could not be read.
     """
     for indices, _, maps, failures in batches:
         for failure in failures:
@@ -100,13 +114,13 @@ def score_images(
         groups = weights.split([len(group) for group in phrases])
         for index, image_maps, group in zip(indices, maps, groups, strict=True):
             heat = kernel_heat_maps(image_maps, group).cpu()
-            yield images[index], score_regions(images[index], heat)
+            yield images[index], score_regions(images[index], heat, sigma)
 
 
 class Hits(NamedTuple):
     """What all processes scored: R regions."""
 
-    hits: Tensor  # (R, 3), one column for each of ``POINTS``
+    hits: Tensor  # (R, P), one column for each of ``POINTS``
     large: Tensor  # (R,), True where the box is large
     ids: Tensor  # (R,)
     unreadable: list[int]  # ids of the images that could not be read
@@ -149,7 +163,7 @@ def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
 
 
 def category_average(hits: Tensor, ids: Tensor) -> dict[str, float]:
-    """Average the shares of hits (R, 3) of each category, given by ids (R,): in percent."""
+    """Average the shares of hits (R, P) of each category, given by ids (R,): in percent."""
     each = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
     averages = (
         torch.stack(each).mean(dim=0) * 100 if each else torch.full((len(POINTS),), float("nan"))
@@ -181,7 +195,7 @@ def summarize(
 
 
 def shares(hits: Tensor, large: Tensor) -> dict[str, float]:
-    """Count hits (R, 3) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
+    """Count hits (R, P) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
     results = {}
     for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
         percentages = hits[chosen].double().mean(dim=0) * 100

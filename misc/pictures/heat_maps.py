@@ -41,20 +41,19 @@ def overlay(image: Image.Image, heat_map: Tensor, opacity: float = 0.6) -> Image
     return Image.blend(grey, colorize(heat_map, image.size), opacity)
 
 
-def mark_peak(image: Image.Image, point: Sequence[float]) -> None:
-    """Draw a ring and a dot at a point (x, y) in pixels; white in black is seen on any ground."""
-    x, y = point
+def mark_peaks(image: Image.Image, dot: Sequence[float], ring: Sequence[float]) -> None:
+    """Draw a dot and a ring at points (x, y) in pixels; white in black is seen on any ground."""
     radius = max(4, min(image.size) / 30)
     width = max(1, round(radius / 4))
     draw = ImageDraw.Draw(image)
     for color, margin in (("black", width), ("white", 0)):
-        for extent, line in ((radius, width + 2 * margin), (radius / 4, None)):
-            reach = extent + margin
-            circle = (x - reach, y - reach, x + reach, y + reach)
-            if line is None:
-                draw.ellipse(circle, fill=color)
-            else:
-                draw.ellipse(circle, outline=color, width=line)
+        draw.ellipse(_circle(ring, radius + margin), outline=color, width=width + 2 * margin)
+        draw.ellipse(_circle(dot, radius / 4 + margin), fill=color)
+
+
+def _circle(point: Sequence[float], radius: float) -> tuple[float, float, float, float]:
+    x, y = point
+    return x - radius, y - radius, x + radius, y + radius
 
 
 def mark_box(image: Image.Image, box: Sequence[float]) -> None:

@@ -1,7 +1,7 @@
 """Files of localisation: a picture an image, and its raw heat maps."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from misc.data.decoding import load_image, upright_size
-from misc.evaluation.localization import mask_boxes, masks, peaks
+from misc.evaluation.localization import both_peaks, mask_boxes, masks
 from misc.pictures.panels import localization_panel
 from misc.pictures.png import save_png
 from misc.runtime.files import replacing
@@ -37,6 +37,7 @@ def write_outputs(
     image_file: Path,
     phrases: Sequence[str],
     heat: Tensor,
+    sigma: float,
     threshold: float,
     boxes: bool,
     npz: bool,
@@ -45,11 +46,12 @@ def write_outputs(
     """Write the picture of an image, and maybe its raw heat maps (M, h, w).
 
     Returns:
-        The picture's ``file`` and, for each phrase, the peak (x, y) and the box (x, y, width,
-        height) around the mask, in pixels of the upright image.
+        The picture's ``file`` and, for each phrase, the peak (x, y), that of the heat map smoothed
+        by ``sigma``, and the box (x, y, width, height) around the mask, in pixels of the upright
+        image.
     """
     size, image = upright_size(image_file), load_image(image_file, longest=TILE)
-    points = peaks(heat, size)
+    points = both_peaks(heat, size, sigma)
     # One phrase at a time: masks of a large photograph take its size, for each phrase.
     each = [mask_boxes(masks(one[None], size, threshold)) for one in heat]
     regions = torch.cat(each)
@@ -58,15 +60,22 @@ def write_outputs(
     picture = localization_panel(image, image_file.name, phrases, heat, points * scale, shown)
     save_png(picture, path.with_name(f"{path.name}.png"))
     if npz:
-        arrays = {"heat_maps": heat, "peaks": points, "boxes": regions, "image_size": size}
-        with replacing(path.with_name(f"{path.name}.npz")) as temporary, temporary.open("wb") as f:
-            kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
-            np.savez(f, phrases=np.array(phrases), **kept)
+        arrays = {"heat_maps": heat, "boxes": regions, "image_size": size, "phrases": phrases}
+        arrays |= {"peaks": points[:, 0], "smoothed_peaks": points[:, 1]}
+        _write_arrays(path.with_name(f"{path.name}.npz"), arrays)
     return {
         "image": str(image_file),
         "file": f"{path}.png",
         "phrases": [
-            {"phrase": phrase, "peak": point, "box": box}
-            for phrase, point, box in zip(phrases, points.tolist(), regions.tolist(), strict=True)
+            {"phrase": phrase, "peak": peak, "smoothed_peak": smoothed, "box": box}
+            for phrase, (peak, smoothed), box in zip(
+                phrases, points.tolist(), regions.tolist(), strict=True
+            )
         ],
     }
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        kept: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez(file, **kept)

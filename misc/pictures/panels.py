@@ -9,7 +9,7 @@ import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from misc.pictures.heat_maps import mark_box, mark_peak, overlay
+from misc.pictures.heat_maps import mark_box, mark_peaks, overlay
 
 COLUMNS = 4  # tiles in a row of a panel
 GAP = 8  # pixels around tiles and titles
@@ -92,7 +92,8 @@ def localization_panel(
         title: of the image itself.
         phrases: M of them.
         heat_maps: (M, h, w).
-        points: (M, 2), the peaks, x and y in pixels of the image.
+        points: (M, 2, 2), the peaks, of which the first gets a dot and the second a ring, x and
+            y in pixels of the image.
         boxes: (M, 4), x, y, width and height in pixels; ``None`` draws no boxes.
     """
     tiles = [(title, image)]
@@ -100,6 +101,6 @@ def localization_panel(
         tile = overlay(image, heat_maps[place])
         if boxes is not None:
             mark_box(tile, boxes[place].tolist())
-        mark_peak(tile, points[place].tolist())
+        mark_peaks(tile, *points[place].tolist())
         tiles.append((phrase, tile))
     return panel(tiles)

@@ -85,6 +85,12 @@ def test_a_question_is_answered_phrase_by_phrase(explorer):
     torch.testing.assert_close(torch.stack([dog.heat_map, cat.heat_map]), heat_maps)
 
 
+def test_views_smooth_as_they_were_told(embedder, explorer):
+    views = Explorer(embedder, explorer.gallery, sigma=0.3).search("a dog")
+    assert {view.sigma for view in views} == {0.3}
+    assert Explorer(embedder, explorer.gallery, 0.3).ask(views[0].image, "a dog")[0].sigma == 0.3
+
+
 def test_captions_are_the_nearest(explorer):
     captions = sorted(set(explorer.gallery.captions))
     scores = explorer.embedder.embed_texts(captions) @ explorer.gallery.embeddings[2]

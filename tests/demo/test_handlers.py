@@ -29,6 +29,18 @@ def test_strength_blends_from_the_image_alone_to_the_hottest_cell():
     assert View(image).picture(1) == image
 
 
+def test_a_dot_marks_the_highest_cell_and_a_ring_the_peak_of_the_smoothed_map():
+    heat_map = torch.zeros(8, 8)
+    heat_map[0, 7], heat_map[4:7, 1:4] = 1.5, 1
+    image = Image.new("RGB", (400, 400), "teal")
+    view, unsmoothed = View(image, "", heat_map, sigma=0.1), View(image, "", heat_map, sigma=0.0)
+    ring, white = (125 - 12, 275), (255, 255, 255)
+    for each, expected in ((view, True), (unsmoothed, False)):
+        picture = each.picture(1)
+        assert picture.getpixel((375, 25)) == white
+        assert (picture.getpixel(ring) == white) is expected
+
+
 def test_an_empty_query_is_told_above_the_first_images(handlers, explorer):
     message, _, views = handlers.search("  ", 0.5)
     assert "problem" in message

@@ -7,6 +7,7 @@ import torch
 
 from misc.evaluation.localization import (
     average_precision,
+    both_peaks,
     heat_maps,
     intersection_over_union,
     large_boxes,
@@ -17,7 +18,9 @@ from misc.evaluation.localization import (
     published_average_precision,
     resize_nearest,
     segmentation_metrics,
+    smoothed,
 )
+from tests.evaluation.smoothing_twin import twin_smoothed
 
 
 def random_maps(dimension=20, height=5, width=7, texts=6):
@@ -68,6 +71,43 @@ def test_peaks_by_hand():
     assert peaks(heat, (416, 416), corner=True).tolist() == [[5 * 32, 2 * 32]]
     assert peaks(heat, (416, 416)).tolist() == [[5 * 32 + 16, 2 * 32 + 16]]
     assert peaks(heat, (832, 208)).tolist() == [[5 * 64 + 32, 2 * 16 + 8]]
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.115, 0.6])
+def test_smoothed_maps_equal_a_twin_cell_by_cell(sigma):
+    heat = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(1)) - 7
+    for ours, one in zip(smoothed(heat, sigma), heat.numpy(), strict=True):
+        np.testing.assert_allclose(ours, twin_smoothed(one, sigma), rtol=1e-4, atol=1e-5)
+
+
+def test_smoothing_by_hand():
+    heat = torch.tensor([[[-5.0, -4, -5]]])  # 1 in the middle, above the minimum
+    weight = math.exp(-1 / 2)  # of a neighbour, one deviation away
+    assert smoothed(heat, 1 / 3).flatten().tolist() == pytest.approx([weight, 1, weight])
+
+
+def test_a_little_smoothing_moves_no_peak_and_none_shifts_alone():
+    heat = torch.randn(50, 13, 13, generator=torch.Generator().manual_seed(2))
+    highest, middle = both_peaks(heat, (640, 427), 0.01).unbind(dim=1)
+    assert highest.tolist() == middle.tolist() == peaks(heat, (640, 427)).tolist()
+    lowest = heat.amin(dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(smoothed(heat, 0.0), heat - lowest, rtol=0, atol=0)
+
+
+def test_the_smoothed_peak_is_where_much_lights_up_and_not_at_a_lone_cell():
+    heat = torch.zeros(1, 13, 13)
+    heat[0, 0, 12] = 1.5  # a lone cell, in the corner
+    heat[0, 7:10, 2:5] = 1
+    (found,) = both_peaks(heat, (130, 260), 1.5 / 13).tolist()
+    assert found == [[125.0, 10.0], [35.0, 170.0]]
+
+
+def test_a_share_of_the_side_means_the_same_at_every_size():
+    coarse = torch.rand(20, 6, 6, generator=torch.Generator().manual_seed(3)) / 3
+    coarse[:, 2:4, 1] = 1
+    fine = coarse.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+    one, other = (both_peaks(heat, (60, 60), 0.2)[:, 1] for heat in (coarse, fine))
+    assert ((one - other).abs() <= 10).all()  # a cell of the coarse map
 
 
 def test_a_hit_is_strictly_inside_the_box():

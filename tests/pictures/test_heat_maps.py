@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from misc.pictures.heat_maps import COLORMAP, colorize, mark_box, mark_peak, overlay
+from misc.pictures.heat_maps import COLORMAP, colorize, mark_box, mark_peaks, overlay
 
 
 def test_colors_run_from_the_lowest_to_the_highest_value():
@@ -35,7 +35,7 @@ def test_heat_lies_where_the_heat_map_is_high():
 @pytest.mark.parametrize("ground", ["black", "white"])
 def test_marks_are_seen_on_dark_and_light_where_they_belong(ground):
     image = Image.new("RGB", (200, 100), ground)
-    mark_peak(image, (150.0, 50.0))
+    mark_peaks(image, (150.0, 50.0), (150.0, 50.0))
     mark_box(image, (10, 20, 60, 40))
     changed = np.asarray(image.convert("L")) != (255 if ground == "white" else 0)
     assert changed[45:56, 145:156].any()
@@ -44,10 +44,19 @@ def test_marks_are_seen_on_dark_and_light_where_they_belong(ground):
     assert not changed[:, 80:140].any()
 
 
+def test_the_first_peak_gets_a_dot_and_the_second_a_ring():
+    image = Image.new("RGB", (200, 100), "gray")
+    mark_peaks(image, (50.0, 50.0), (150.0, 50.0))
+    assert image.getpixel((50, 50)) == (255, 255, 255)
+    assert image.getpixel((54, 50)) == (128, 128, 128)  # beside the dot
+    assert image.getpixel((150, 50)) == (128, 128, 128)  # within the ring
+    assert image.getpixel((150 - 4, 50)) == (255, 255, 255)
+
+
 def test_marks_may_touch_the_edges_and_a_box_may_be_empty():
     image = Image.new("RGB", (20, 20))
     before = np.asarray(image).copy()
     mark_box(image, (0, 0, 0, 0))
     assert (np.asarray(image) == before).all()
     mark_box(image, (0, 0, 20, 20))
-    mark_peak(image, (0.0, 20.0))
+    mark_peaks(image, (0.0, 20.0), (20.0, 0.0))

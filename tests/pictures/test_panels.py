@@ -25,7 +25,7 @@ def test_a_panel_holds_all_tiles_at_their_size_whatever_their_titles():
 
 def test_a_localization_panel_has_the_image_and_a_tile_a_phrase():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
-    heat, points = torch.randn(2, 4, 4), torch.tensor([[10.0, 20.0], [60.0, 40.0]])
+    heat, points = torch.randn(2, 4, 4), torch.tensor([[[10.0, 20.0]] * 2, [[60.0, 40.0]] * 2])
     plain = localization_panel(image, "a.jpg", ["a dog", "a cat"], heat, points)
     boxed = localization_panel(
         image, "a.jpg", ["a dog", "a cat"], heat, points, torch.tensor([[5, 5, 20, 20]] * 2)

@@ -6,9 +6,11 @@ from PIL import Image
 
 import localize
 from misc.checkpoints.checkpoint import load_model
+from misc.cli.options import PEAK_SIGMA
 from misc.data.paths import data_paths, find_word_vectors
 from misc.pictures import outputs
 from misc.runtime.files import FullDiskError
+from tests.evaluation.smoothing_twin import twin_smoothed
 from tests.scripts.localization import run, twin_heat_map
 
 
@@ -28,20 +30,8 @@ def test_localize_writes_a_picture_and_raw_heat_maps_an_image(checkpoint, toy_ro
     picture(folder / "photo.png")
     turned = picture(folder / "turned.jpg", orientation=6)
     out = tmp_path / "out"
-    options = [
-        "-i",
-        upright,
-        folder.parent,
-        "-r",
-        "-t",
-        "a burger",
-        "beans",
-        "-o",
-        out,
-        "--boxes",
-        "--npz",
-    ]
-    results = run(localize, checkpoint, toy_root, *options)
+    options = ["-i", upright, folder.parent, "-r", "-t", "a burger", "beans", "-o", out]
+    results = run(localize, checkpoint, toy_root, *options, "--boxes", "--npz")
     names = ["photo", "photo-2", "turned"]
     assert sorted(file.name for file in out.iterdir()) == sorted(
         f"{name}{suffix}" for name in names for suffix in (".png", ".npz")
@@ -53,7 +43,11 @@ def test_localize_writes_a_picture_and_raw_heat_maps_an_image(checkpoint, toy_ro
         words = find_word_vectors("", data_paths(toy_root, "toy"))
         twin = twin_heat_map(load_model(checkpoint), words, turned, "beans")
         np.testing.assert_allclose(raw["heat_maps"][1], twin, rtol=1e-4, atol=1e-5)
-        assert raw["peaks"].tolist() == [entry["peak"] for entry in results["images"][2]["phrases"]]
+        entries = results["images"][2]["phrases"]
+        assert raw["peaks"].tolist() == [entry["peak"] for entry in entries]
+        assert raw["smoothed_peaks"].tolist() == [entry["smoothed_peak"] for entry in entries]
+        row, column = np.unravel_index(twin_smoothed(twin, PEAK_SIGMA).argmax(), twin.shape)
+        assert raw["smoothed_peaks"][1].tolist() == [(column + 0.5) * 10, (row + 0.5) * 15]
         row, column = np.unravel_index(twin.argmax(), twin.shape)
         assert raw["peaks"][1].tolist() == [(column + 0.5) * 10, (row + 0.5) * 15]
     with Image.open(out / "photo.png") as panel:

@@ -10,8 +10,10 @@ from PIL import Image
 import pointing_game
 import semantic_seg
 from misc.checkpoints.checkpoint import load_model
+from misc.cli.options import PEAK_SIGMA
 from misc.data.captions import read_captions
 from misc.data.paths import DataPaths, data_paths, find_word_vectors
+from tests.evaluation.smoothing_twin import twin_smoothed
 from tests.scripts.localization import SIZE, run, twin_heat_map
 
 
@@ -58,7 +60,7 @@ def genome(tmp_path_factory):
 
 
 def twin_pointing_game(model, word_vectors, folder):
-    hits: dict[str, list[bool]] = {"centre": [], "corner": [], "large": []}
+    hits: dict[str, list[bool]] = {"centre": [], "corner": [], "smoothed": [], "large": []}
     sizes = {
         entry["image_id"]: (entry["width"], entry["height"])
         for entry in json.loads((folder / "image_data.json").read_text())
@@ -72,12 +74,17 @@ def twin_pointing_game(model, word_vectors, folder):
             x, y, w, h = (region[key] for key in ("x", "y", "width", "height"))
             hits["large"].append(w * h >= 0.05 * width * height)
             if not region["phrase"].strip():
-                hits["centre"].append(False)
-                hits["corner"].append(False)
+                for name in ("centre", "corner", "smoothed"):
+                    hits[name].append(False)
                 continue
             heat = twin_heat_map(model, word_vectors, path, region["phrase"])
-            row, column = np.unravel_index(heat.argmax(), heat.shape)
-            for name, shift in (("centre", 4), ("corner", 0)):  # cells of 8 pixels
+            smoothed = twin_smoothed(heat, PEAK_SIGMA)
+            for name, twin, shift in (
+                ("centre", heat, 4),  # cells of 8 pixels
+                ("corner", heat, 0),
+                ("smoothed", smoothed, 4),
+            ):
+                row, column = np.unravel_index(twin.argmax(), twin.shape)
                 left = (column * 8 + shift) * width / SIZE
                 top = (row * 8 + shift) * height / SIZE
                 hits[name].append(x < left < x + w and y < top < y + h)
@@ -98,8 +105,10 @@ def test_the_pointing_game_equals_a_twin_and_survives_the_worst_regions(
     expected = {
         "pointing_game": twin["centre"],
         "pointing_game/published": twin["corner"],
+        "pointing_game/smoothed": twin["smoothed"],
         "pointing_game@5%": twin["centre"][large],
         "pointing_game@5%/published": twin["corner"][large],
+        "pointing_game@5%/smoothed": twin["smoothed"][large],
     }
     for key, hits in expected.items():
         assert results[key] == pytest.approx(100 * hits.mean(), abs=1e-6), key
