@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
+from torch.onnx import OnnxExporterError, ONNXProgram
 
 from misc.runtime.files import replacing
 from models.config import ModelConfig
@@ -94,7 +95,25 @@ def write_onnx(
         inputs: for each input's name an example, and the names of its dynamic dimensions.
         output: name of the output.
         path: the file; a killed process leaves the old one.
+
+    Raises:
+        ValueError: if torch cannot export it; the message names the file, and the reason.
     """
+    try:
+        program = _exported(module, inputs, output)
+    except OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path}: torch {torch.__version__} cannot export this part of the model: {reason}; "
+            "other releases of torch and onnxscript may"
+        ) from error
+    with replacing(path) as temporary:
+        program.save(temporary, external_data=False)
+
+
+def _exported(
+    module: nn.Module, inputs: dict[str, tuple[Tensor, dict[int, str]]], output: str
+) -> ONNXProgram:
     examples, dimensions = zip(*inputs.values(), strict=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about how the exporter names dimensions
@@ -109,8 +128,7 @@ def write_onnx(
             verbose=False,
         )
     assert program is not None
-    with replacing(path) as temporary:
-        program.save(temporary, external_data=False)
+    return program
 
 
 @torch.inference_mode()
@@ -128,7 +146,7 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
         The files.
 
     Raises:
-        ValueError: if ONNX has nothing for the model's pooling.
+        ValueError: if ONNX has nothing for the model's pooling, or torch cannot export a part.
     """
     encoder, config = model.image_encoder, model.config
     if "gpo" in (config.image_pooling, config.text_pooling):

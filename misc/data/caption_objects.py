@@ -10,7 +10,7 @@ from typing import Any
 from misc.data.caption_rows import Row, columns, rows_of, text_of
 from misc.data.entries import read_entries
 from misc.data.json_files import read_json
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, reason_of
 
 NEITHER = "has neither COCO's captions nor Karpathy's splits, nor rows of captions"
 
@@ -69,7 +69,7 @@ def json_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
         images = list(content["images"])
         annotations = list(content["annotations"]) if "annotations" in content else None
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{file} {NEITHER}: {error!r}") from error
+        raise ValueError(f"{file} {NEITHER}: {reason_of(error)}") from error
     if annotations is None:
         read = functools.partial(_karpathy_rows, file)
         found = read_entries(images, f"{file}, image", read, failures)

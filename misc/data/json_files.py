@@ -1,12 +1,16 @@
 """JSON files of other people: read whole, or streamed part by part."""
 
 import contextlib
+import decimal
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ijson
+
+from misc.runtime.failures import reason_of
 
 
 def read_json(path: Path, remedy: str = "download it again") -> Any:  # noqa: ANN401
@@ -31,11 +35,29 @@ def stream_json(path: Path, prefix: str) -> Iterator[Any]:
     Raises:
         ValueError: if it is empty, cut off or no JSON; the message names it.
     """
-    try:
-        with path.open("rb") as file:
-            yield from ijson.items(file, prefix, use_float=True)
-    except ijson.JSONError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); download it again") from error
+    given = 0
+    for quick in (True, False):  # the quick way ends at a number that no machine word holds
+        try:
+            with path.open("rb") as file:
+                parts = ijson.items(file, prefix, use_float=quick)
+                for part in itertools.islice(parts, given, None):
+                    given += 1
+                    yield part if quick else _with_floats(part)
+                return
+        except ijson.JSONError as error:
+            reason = str(error).partition("\n")[0]
+            if not (quick and "overflow" in reason):
+                raise ValueError(
+                    f"{path} is not valid JSON ({reason}); download it again"
+                ) from error
+
+
+def _with_floats(part: Any) -> Any:  # noqa: ANN401
+    if isinstance(part, dict):
+        return {key: _with_floats(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_with_floats(value) for value in part]
+    return float(part) if isinstance(part, decimal.Decimal) else part
 
 
 @contextlib.contextmanager
@@ -48,4 +70,4 @@ def format_of(file: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} is not in the format of {name}: {error!r}") from error
+        raise ValueError(f"{file} is not in the format of {name}: {reason_of(error)}") from error

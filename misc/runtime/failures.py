@@ -40,8 +40,15 @@ def read_item(index: int, name: str, read: Callable[[], Item]) -> Item | Failure
     except FullDiskError:
         raise
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = reason_of(error)
         return Failure(index, name, reason if name in reason else f"{name}: {reason}")
+
+
+def reason_of(error: Exception) -> str:
+    """Say what is wrong; of a key, whose error is the bare key, that it is not there."""
+    if type(error) is KeyError and error.args:
+        return f"there is no {error}"
+    return str(error) or type(error).__name__
 
 
 def apart(items: Iterable[Item | Failure]) -> tuple[list[Item], list[Failure]]:

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ HOST = re.sub(r"\W", "", socket.gethostname())[:16]
 TEMPORARY = re.compile(rf"\.dsve-{HOST}-(\d+)-\d+\.tmp")  # of this machine; process and number
 NUMBERS = itertools.count()
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MOST_LINKS = 40  # that lead to a file, as Linux has it
 LITTLE = 16e6  # bytes that are free on a disk that counts as full
 # How torch, numpy, FAISS and safetensors say that they could not write.
 OF_WRITING = (
@@ -31,7 +34,8 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """Give a temporary path to write to, renamed to ``path`` once all went well.
 
     Whatever kills the process, ``path`` is either what it was before or the whole new file. A link
-    stays one, and what is no regular file, such as a pipe or ``/dev/stdout``, is written straight.
+    stays one. A pipe or device is written straight, and so is an open file of this process, such as
+    ``/dev/stdout``: what was written to it stays, even if it leads to a regular file.
 
     Args:
         path: the file.
@@ -40,6 +44,12 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     Raises:
         FullDiskError: if there is no space for it; the message says how much there was.
     """
+    number = _descriptor(path)
+    if number is not None:
+        with _temporary(path, Path(tempfile.gettempdir()), size) as temporary:
+            yield temporary
+            _append(temporary, number)
+        return
     if path.exists() and not path.is_file():
         yield path
         return
@@ -47,6 +57,26 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     with _temporary(path, path.parent, size) as temporary:
         yield temporary
         temporary.replace(path)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Find the number of the open file that a path names: ``/dev/fd/1``, or a link to it."""
+    for _ in range(MOST_LINKS):
+        folder = str(path.parent.resolve())
+        if folder in (f"/proc/{os.getpid()}/fd", "/dev/fd") and path.exists():
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / path.readlink()
+    return None
+
+
+def _append(file: Path, number: int) -> None:
+    """Write a file's bytes to an open file, after all that is printed before."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    with file.open("rb") as source, os.fdopen(os.dup(number), "wb") as opened:
+        shutil.copyfileobj(source, opened)
 
 
 @contextlib.contextmanager

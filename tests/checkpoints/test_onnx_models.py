@@ -11,6 +11,7 @@ import torch
 
 from misc.checkpoints.__main__ import get_parser, main
 from misc.checkpoints.checkpoint import save_checkpoint
+from misc.checkpoints.onnx_models import write_onnx
 from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
 from models.config import ModelConfig
@@ -118,6 +119,19 @@ def test_the_example_in_the_documents_computes_what_the_model_does(
         text = model.encode_text(*word_vectors.batch([word_vectors.rows("a dog in the snow")]))
     np.testing.assert_allclose(names["image"], image, rtol=0, atol=1e-4)
     np.testing.assert_allclose(names["text"], text, rtol=0, atol=1e-4)
+
+
+def test_a_part_that_torch_cannot_export_is_one_clear_line(tmp_path):
+    class Branching(torch.nn.Module):
+        def forward(self, images):
+            return images if images.sum() > 0 else -images  # no graph holds this
+
+    inputs = {"images": (torch.zeros(2, 3), {0: "batch"})}
+    told = r"image_encoder\.onnx: torch .* cannot export this part of the model: Could not guard"
+    with pytest.raises(ValueError, match=told) as caught:
+        write_onnx(Branching(), inputs, "embeddings", tmp_path / "image_encoder.onnx")
+    assert len(str(caught.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_missing_is_named(tmp_path, monkeypatch):

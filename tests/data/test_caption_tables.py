@@ -96,7 +96,7 @@ def test_odd_entries_of_karpathys_and_cocos_files_are_named(photos, caplog):
     good = {"filepath": None, "filename": "1.png", "sentences": [{"raw": "a dog"}], "split": "val"}
     content = {"images": [good, {"filename": "2.png"}, None]}
     assert read(photos, "k.json", json.dumps(content)) == {"1.png": ("a dog",)}
-    assert "k.json, image 1: 'sentences'" in caplog.text
+    assert "k.json, image 1: there is no 'sentences'" in caplog.text
     content = {"images": [{**good, "sentences": [{"raw": "a dog"}, {}, "x"]}]}
     assert read(photos, "s.json", json.dumps(content)) == {"1.png": ("a dog",)}
     assert caplog.text.count("s.json, image 1.png: the caption is empty") == 2
@@ -107,9 +107,9 @@ def test_odd_entries_of_karpathys_and_cocos_files_are_named(photos, caplog):
     }
     assert read(photos, "c.json", json.dumps(coco)) == {"1.png": ("a dog",)}
     for reason in (
-        "image 1: 'id'",
+        "image 1: there is no 'id'",
         "image 2: ",
-        "annotation 1: 'image_id'",
+        "annotation 1: there is no 'image_id'",
         "annotation 2: ",
         "annotation 3: the file lists no image 9",
     ):

@@ -27,10 +27,10 @@ def test_entries_and_captions_that_are_none_are_left_out_and_named(tmp_path, cap
     assert len(left_out) == 9
     for reason in (
         "image 7 (a.jpg), caption 1: ' ' has no word",
-        "image 7 (a.jpg), caption 2: 'raw'",
+        "image 7 (a.jpg), caption 2: there is no 'raw'",
         "image 7 (a.jpg), caption 3: 5 has no word",
         "image 7 (a.jpg), caption 4: ",
-        "image 1: 'imgid'",
+        "image 1: there is no 'imgid'",
         "image 2: ['val'] is no split",
         "image 3: ",
         "image 4: ",

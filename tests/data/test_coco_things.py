@@ -100,7 +100,7 @@ def test_images_and_categories_may_be_wrong_or_listed_twice(tmp_path, caplog):
         "image 4: 1.181e+21 x 8 pixels are no size",
         f"image {2**70}: {2**70} is no id",
         f"category {2**70}: {2**70} is no id",
-        "category 4: 'name'",
+        "category 4: there is no 'name'",
         "category that is no object: ",
     ):
         assert caplog.text.count(f"left out: instances_val2014.json, {reason}") == 1, reason

@@ -22,7 +22,7 @@ def test_an_item_that_is_read_is_given_as_it_is():
     ("error", "reason"),
     [
         (struct.error("unpack requires 2 bytes"), "a.jpg: unpack requires 2 bytes"),
-        (KeyError("phrase"), "a.jpg: 'phrase'"),
+        (KeyError("phrase"), "a.jpg: there is no 'phrase'"),
         (RuntimeError(), "a.jpg: RuntimeError"),
         (ValueError("cannot read image a.jpg: cut off"), "cannot read image a.jpg: cut off"),
     ],

@@ -45,6 +45,26 @@ def test_a_pipe_is_written_straight_and_stays_one(tmp_path):
     assert pipe.is_fifo()
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
+def test_stdout_is_written_straight_and_loses_nothing_wherever_it_leads(tmp_path, name):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    path, code = tmp_path / name, (
+        "import sys; from pathlib import Path; from misc.cli import write_json; print('before')\n"
+        "write_json({'a': 1}, Path(sys.argv[1])); print('after')\n"
+    )  # fmt: skip
+    expected = 'before\n{\n  "a": 1\n}\nafter\n'
+    command = [sys.executable, "-c", code, str(path)]
+    with (tmp_path / "file").open("w+") as file:
+        file.write("there already\n")
+        file.flush()
+        inode = (tmp_path / "file").stat().st_ino
+        subprocess.run(command, cwd=ROOT, stdout=file, check=True)
+    assert (tmp_path / "file").read_text() == f"there already\n{expected}"
+    assert (tmp_path / "file").stat().st_ino == inode
+    piped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert piped.stdout == expected
+
+
 def test_names_of_any_length_have_short_temporary_ones(tmp_path):
     name = "早" * 82 + ".png"  # 250 bytes; a system allows 255
     with replacing(tmp_path / name) as temporary:
