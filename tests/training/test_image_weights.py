@@ -3,7 +3,7 @@ import torch
 
 from misc.checkpoints.checkpoint import load_model
 from misc.checkpoints.published import load_image_weights
-from misc.training.image_weights import PACKAGE, normalised_for, start_from
+from misc.training.image_weights import normalised_for, start_from
 from models.backbones import image_statistics
 from models.joint_embedding import JointEmbedding
 from tests.checkpoints.files_of_2018 import (
@@ -67,6 +67,9 @@ def test_each_kind_of_file_in_the_place_of_the_other_is_explained(model, tmp_pat
         load_image_weights(path, model)
 
 
+PACKAGE = "package:efficientnet-lite0"
+
+
 def test_weights_of_the_package_are_loaded_in_order_and_see_what_they_were_trained_for():
     torch.manual_seed(0)
     model = small(LITE)
@@ -83,7 +86,7 @@ def test_weights_of_the_package_are_loaded_in_order_and_see_what_they_were_train
 def test_weights_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="use --backbone timm/tf_efficientnet_lite0"):
         start_from(small("resnet18"), PACKAGE)
-    with pytest.raises(ValueError, match="the one package is"):
+    with pytest.raises(ValueError, match="there are package:efficientnet-lite0, package:eff"):
         start_from(small("resnet18"), "package:else")
     torch.save({"network": torch.zeros(3)}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="missing keys"):
