@@ -25,7 +25,6 @@ TOP_IMAGES = 12
 TOP_CAPTIONS = 5
 LONGEST = 500  # characters of what is typed
 MOST_PHRASES = 8  # that are asked of one image at once
-HEAT_OPACITY = 0.75  # of the heat map at full strength, so that the image shines through
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +40,13 @@ class View:
     sigma: float = PEAK_SIGMA  # of the smoothing, as a share of the image's sides
 
     def picture(self, strength: float) -> Image.Image:
-        """Blend the image with its heat map: from 0, the image alone, to 1.
+        """Lay the heat map over the image: from 0, the image alone, to 1, nothing but heat.
 
         A dot is the peak, a ring that of the smoothed heat map.
         """
         if self.heat_map is None or strength == 0:
             return self.image
-        heated = overlay(self.image, self.heat_map, HEAT_OPACITY)
-        picture = Image.blend(self.image, heated, strength)
+        picture = overlay(self.image, self.heat_map, strength)
         points = both_peaks(self.heat_map[None], picture.size, self.sigma)[0]
         mark_peaks(picture, *points.tolist())
         return picture

@@ -9,8 +9,8 @@ import gradio as gr
 
 from demo.explorer import LONGEST, Explorer
 from demo.handlers import Handlers, blend
+from misc.pictures.heat_maps import OPACITY
 
-STRENGTH = 0.7  # of the heat maps at first
 STYLE = Path(__file__).with_name("style.css")
 FOCUS = "() => setTimeout(() => document.querySelector('#phrases textarea').focus(), 100)"
 TITLE = "Finding beans in burgers"
@@ -77,7 +77,7 @@ class SearchSection:
         self.tiles = gallery("Images found", "found")
         self.strength = gr.Slider(
             maximum=1,
-            value=STRENGTH,
+            value=OPACITY,
             step=0.05,
             label="Strength of the heat maps",
             buttons=[],

@@ -14,12 +14,15 @@ if TYPE_CHECKING:  # curves, and --help, need no torch
 
 
 COLORMAP = "inferno"  # perceptually uniform: from dark to bright, whatever the reader's eyes
+OPACITY = 0.85  # of the hottest place, so that the image shines through
+FALL = 1.5  # power of the heat that the opacity follows: with 1, all but the coldest is tinged
 
 
-def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Stretch a heat map (h, w) to the colour map's range and to a size (width, height).
+def colorize(heat_map: Tensor, size: tuple[int, int], opacity: float) -> Image.Image:
+    """Turn a heat map (h, w) into a layer of a size (width, height): RGBA.
 
-    A flat heat map, which says nothing, is all in the colour of the lowest value.
+    The map is stretched to the colour map's range. The lowest value is transparent, the highest has
+    the ``opacity``; a flat heat map, which says nothing, is not seen.
     """
     import torch.nn.functional as F
 
@@ -29,16 +32,19 @@ def colorize(heat_map: Tensor, size: tuple[int, int]) -> Image.Image:
     stretched = shifted / highest if highest > 0 else shifted
     resized = F.interpolate(stretched[None, None], size=(height, width), mode="bilinear")[0, 0]
     colors = mpl.colormaps[COLORMAP](resized.numpy(), bytes=True)  # (height, width, 4)
-    return Image.fromarray(np.ascontiguousarray(colors[..., :3]))
+    colors[..., 3] = (255 * opacity * resized**FALL).round().numpy()
+    return Image.fromarray(np.ascontiguousarray(colors))
 
 
-def overlay(image: Image.Image, heat_map: Tensor, opacity: float = 0.6) -> Image.Image:
-    """Lay a heat map (h, w) over an RGB image, which keeps its size.
+def overlay(image: Image.Image, heat_map: Tensor, opacity: float = OPACITY) -> Image.Image:
+    """Lay a heat map (h, w) over an RGB image, which stays as it is where it is cold.
 
-    The image becomes grey, so that all colour is heat.
+    An ``opacity`` of 0 leaves the image as it is.
     """
-    grey = image.convert("L").convert("RGB")
-    return Image.blend(grey, colorize(heat_map, image.size), opacity)
+    layer = colorize(heat_map, image.size, opacity)
+    picture = image.copy()
+    picture.paste(layer, mask=layer)
+    return picture
 
 
 def mark_peaks(image: Image.Image, dot: Sequence[float], ring: Sequence[float]) -> None:

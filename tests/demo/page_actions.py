@@ -2,9 +2,12 @@
 
 import io
 
+import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageFilter
 from playwright.sync_api import expect
+
+from misc.pictures.heat_maps import COLORMAP
 
 WIDE = {"width": 1280, "height": 900}
 
@@ -21,10 +24,11 @@ def difference(first, second):
 
 
 def hottest(picture):
-    """Find the brightest place of a heat map, x and y as shares of the picture's size."""
-    # The colours' brightness is the heat; blurred, the ring around the peak plays no part.
-    brightness = np.asarray(picture.convert("L").filter(ImageFilter.BoxBlur(12)))
-    y, x = np.unravel_index(brightness.argmax(), brightness.shape)
+    """Find the hottest place of a picture at full strength, x and y as shares of its size."""
+    # Blurred, the marks of the peaks play no part.
+    pixels = np.asarray(picture.filter(ImageFilter.BoxBlur(12)), float)
+    distance = np.abs(pixels - mpl.colormaps[COLORMAP](1.0, bytes=True)[:3]).sum(axis=2)
+    y, x = np.unravel_index(distance.argmin(), distance.shape)
     return x / picture.width, y / picture.height
 
 

@@ -144,7 +144,7 @@ def test_heat_maps_of_an_upload_are_hottest_inside_the_box_of_the_thing(page, sc
                 missed.append((file.name, x, y, box))
             page.screenshot(path=SCREENSHOTS / f"upload-{name}-{number}.png", full_page=True)
             page.get_by_label("Where is …").fill("")
-            set_strength(page, 0.7)
+            set_strength(page, 0.85)
     assert len(missed) <= 2, missed  # the model itself errs on one phrase in twenty
 
 

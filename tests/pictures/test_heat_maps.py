@@ -7,16 +7,28 @@ from PIL import Image
 from misc.pictures.heat_maps import COLORMAP, colorize, mark_box, mark_peaks, overlay
 
 
-def test_colors_run_from_the_lowest_to_the_highest_value():
+def test_colors_and_opacity_run_from_the_lowest_to_the_highest_value():
     heat = torch.tensor([[-3.0, 0.5, 4.0]])
-    colors = np.asarray(colorize(heat, (3, 1)))
-    expected = mpl.colormaps[COLORMAP]([0.0, 0.5, 1.0], bytes=True)[None, :, :3]
-    assert (colors == expected).all()
+    layer = np.asarray(colorize(heat, (3, 1), 0.8))[0]
+    assert (layer[:, :3] == mpl.colormaps[COLORMAP]([0.0, 0.5, 1.0], bytes=True)[:, :3]).all()
+    assert layer[:, 3].tolist() == [round(255 * 0.8 * share) for share in (0, 0.5**1.5, 1)]
 
 
-def test_a_flat_heat_map_has_the_lowest_color_all_over():
-    colors = np.asarray(colorize(torch.full((4, 4), 7.0), (5, 3)))
-    assert (colors == mpl.colormaps[COLORMAP](0, bytes=True)[:3]).all()
+def test_an_overlay_mixes_colours_by_the_heat_and_leaves_cold_places_alone():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1, 3, 3), dtype=np.uint8))
+    before = np.asarray(image, float)[0]
+    after = np.asarray(overlay(image, torch.tensor([[7.0, 8.0, 9.0]]), 0.8), float)[0]
+    colors = mpl.colormaps[COLORMAP]([0.0, 0.5, 1.0], bytes=True)[:, :3]
+    opacity = 0.8 * np.array([0, 0.5**1.5, 1])[:, None]
+    assert (after[0] == before[0]).all()
+    assert np.abs(after - (opacity * colors + (1 - opacity) * before)).max() <= 1.5
+    assert (np.asarray(image) == before).all()  # the image itself is left alone
+
+
+def test_a_flat_heat_map_and_no_opacity_leave_the_image_as_it_is():
+    image = Image.new("RGB", (5, 3), "teal")
+    assert overlay(image, torch.full((4, 4), 7.0)) == image
+    assert overlay(image, torch.randn(4, 4), 0.0) == image
 
 
 @pytest.mark.parametrize("size", [(128, 128), (61, 200), (640, 427), (1, 1)])
@@ -27,8 +39,9 @@ def test_an_overlay_has_the_size_of_its_image(size):
 def test_heat_lies_where_the_heat_map_is_high():
     heat = torch.zeros(8, 8)
     heat[6, 1] = 1
-    brightness = np.asarray(overlay(Image.new("RGB", (80, 160), "gray"), heat).convert("L"))
-    row, column = np.unravel_index(brightness.argmax(), brightness.shape)
+    picture = np.asarray(overlay(Image.new("RGB", (80, 160), "gray"), heat), int)
+    changed = np.abs(picture - 128).sum(axis=2)
+    row, column = np.unravel_index(changed.argmax(), changed.shape)
     assert [row // 20, column // 10] == [6, 1]
 
 
