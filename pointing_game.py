@@ -100,7 +100,7 @@ def report(title: str, results: dict[str, Any]) -> str:
         "outside_boxes": "regions outside of their image, counted as misses",
         "missing_images": "images left out, their files are missing",
         "missing_regions": "regions of these",
-        "unreadable_images": "images left out, their files cannot be read",
+        "unreadable_images": "images left out, the log says why",
     }
     lines += [f"{text}: {listed(results[key])}" for key, text in notes.items() if results[key]]
     if not results["regions"]:

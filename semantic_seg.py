@@ -70,7 +70,7 @@ def report(title: str, results: dict[str, Any]) -> str:
     )
     for key, text in (
         ("absent_categories", "categories in none of the images"),
-        ("images_left_out", "images left out, their files cannot be read"),
+        ("images_left_out", "images left out, the log says why"),
     ):
         if results[key]:
             lines.append(f"{text}: {listed(results[key])}")

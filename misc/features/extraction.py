@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from misc.cli import write_json
 from misc.features.writing import EmbeddingsWriter, writing
+from misc.inference.batches import apart_finite
 from misc.runtime.failures import Failure, read_item
 from misc.runtime.files import replacing
 from misc.words.word_vectors import WordVectors
@@ -98,14 +99,9 @@ def extract(
 def append(writer: EmbeddingsWriter, batch: NamedBatch) -> list[Failure]:
     """Append a batch's finite embeddings, and return its failures, others among them."""
     places, names, embeddings, failures = batch
-    finite = embeddings.isfinite().all(dim=1).tolist()
-    kept = [row for row, row_is_finite in enumerate(finite) if row_is_finite]
+    kept, not_finite = apart_finite(embeddings, places, names)
     writer.append([names[row] for row in kept], embeddings[kept])
-    return failures + [
-        Failure(place, name, f"the embedding of {name} is not finite")
-        for place, name, row_is_finite in zip(places, names, finite, strict=True)
-        if not row_is_finite
-    ]
+    return failures + not_finite
 
 
 def errors_file(output: Path) -> Path:

@@ -23,7 +23,29 @@ class MappedBatch(NamedTuple):
     indices: list[int]  # places of the images in the list of files
     embeddings: Tensor  # (B, D), unit rows
     maps: Tensor  # (B, D, h, w), not projected
-    failures: list[Failure]  # files that could not be read
+    failures: list[Failure]  # files that could not be read, or whose maps are not finite
+
+
+def apart_finite(
+    rows: Tensor, places: Sequence[int], names: Sequence[str], what: str = "embedding is"
+) -> tuple[list[int], list[Failure]]:
+    """Part rows (B, …) that are finite from those that hold a NaN or an infinity.
+
+    Args:
+        rows: that were computed of B items.
+        places: of these in all that was asked for.
+        names: theirs.
+        what: the rows are, for messages.
+
+    Returns:
+        The numbers of the finite rows, and failures of the others.
+    """
+    finite = rows.isfinite().flatten(1).all(dim=1).tolist()
+    return [row for row, row_is_finite in enumerate(finite) if row_is_finite], [
+        Failure(place, name, f"{name}: its {what} not finite")
+        for place, name, row_is_finite in zip(places, names, finite, strict=True)
+        if not row_is_finite
+    ]
 
 
 def _each_batch(
@@ -144,11 +166,7 @@ def map_image_files(
     batch_size: int,
     workers: int = 0,
 ) -> Iterator[MappedBatch]:
-    """Embed image files and keep their maps G; arguments as for ``embed_image_files``.
-
-    Raises:
-        ValueError: if maps are not finite; the file is named.
-    """
+    """Embed image files and keep their maps G; arguments as for ``embed_image_files``."""
     options = image_size, batch_size, workers
     for batch, computed in _each_batch(model, model.encode_image_with_maps, paths, *options):
         if computed is None:
@@ -156,8 +174,9 @@ def map_image_files(
             yield MappedBatch([], nothing, nothing, batch.failures)
             continue
         embeddings, maps = computed
-        finite = maps.isfinite().flatten(1).all(dim=1).tolist()
-        for index, map_is_finite in zip(batch.indices, finite, strict=True):
-            if not map_is_finite:
-                raise ValueError(f"the activation maps of {paths[index]} are not finite")
-        yield MappedBatch(batch.indices, embeddings, maps, batch.failures)
+        names = [str(paths[index]) for index in batch.indices]
+        kept, failures = apart_finite(maps, batch.indices, names, "activation maps are")
+        if failures:
+            embeddings, maps = embeddings[kept], maps[kept]
+        indices = [batch.indices[row] for row in kept]
+        yield MappedBatch(indices, embeddings, maps, batch.failures + failures)

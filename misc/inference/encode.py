@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from misc.data.captioned_images import CaptionedImage
 from misc.data.training_dataset import Features
-from misc.inference.batches import embed_features, embed_image_files
+from misc.inference.batches import apart_finite, embed_features, embed_image_files
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.runtime.failures import Failure
 from misc.words.word_vectors import WordVectors
@@ -32,15 +32,15 @@ def encode_images(
 
     Returns:
         Embeddings (N, D) of the files that could be read, their places (N,) in ``paths``, and
-        the files that could not, each of which is logged.
+        the files that could not, or whose embedding is not finite, each of which is logged.
 
     Raises:
-        ValueError: if an embedding is not finite (the file is named), or no file can be read.
+        ValueError: if there is no such embedding.
     """
     batches = embed_image_files(model, paths, image_size, batch_size, **options)
     embeddings, rows, failures = _collect(batches, paths, model.config.embedding_dim)
     if not len(rows):
-        raise ValueError(f"none of the {len(paths)} images can be read: {failures[0].reason}")
+        raise ValueError(f"none of the {len(paths)} images can be embedded: {failures[0].reason}")
     return embeddings, rows, failures
 
 
@@ -51,12 +51,10 @@ def _collect(
 ) -> tuple[Tensor, Tensor, list[Failure]]:
     rows, embeddings, failures = [], [torch.empty(0, dimension)], []
     for indices, batch, failed in batches:
-        for index, finite in zip(indices, batch.isfinite().all(dim=1).tolist(), strict=True):
-            if not finite:
-                raise ValueError(f"the embedding of {paths[index]} is not finite")
-        rows += indices
-        embeddings.append(batch)
-        failures += failed
+        kept, not_finite = apart_finite(batch, indices, [str(paths[index]) for index in indices])
+        rows += [indices[row] for row in kept]
+        embeddings.append(batch[kept])
+        failures += failed + not_finite
     for failure in failures:
         logger.warning("left out: %s", failure.reason)
     return torch.cat(embeddings), torch.tensor(rows, dtype=torch.long), failures
@@ -107,7 +105,7 @@ def encode_pairs(
     first_sentence: bool = False,
     features: Features | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Embed images, each once, and their captions; those of unreadable images are left out.
+    """Embed images, each once, and their captions; images that cannot be are left out with theirs.
 
     Several processes share the work, and each gets all of the result. What the trunk makes of the
     images need not be computed if it is given as ``features``.
@@ -117,7 +115,7 @@ def encode_pairs(
         image: the arguments of ``misc.evaluation.retrieval.retrieval_metrics``.
 
     Raises:
-        ValueError: if no image can be read, a caption has no word, or an embedding is not finite.
+        ValueError: if no image can be embedded, or a caption has no word or no finite embedding.
     """
     own = torch.tensor(own_share(len(images), batch_size), dtype=torch.long)
     paths = [images[index].path for index in own.tolist()]
@@ -128,7 +126,7 @@ def encode_pairs(
     embeddings, kept = in_order(embeddings, own[rows])
     if not len(kept):
         reason = next(reason for reason in gather_objects([*failures[:1]]) if reason)[0].reason
-        raise ValueError(f"none of the {len(images)} images can be read: {reason}")
+        raise ValueError(f"none of the {len(images)} images can be embedded: {reason}")
     read = [images[index].captions for index in kept.tolist()]
     captions = [caption for group in read for caption in group]
     counts = torch.tensor([len(group) for group in read])
