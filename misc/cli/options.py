@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
+from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
 
 PEAK_SIGMA = 1.5 / 13  # of the image's sides: the best on validation photographs
@@ -140,11 +141,15 @@ def evaluation_options(
         limit: True offers to look at the first images only.
     """
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument(
+    group = parser.add_argument_group(
+        "data",
+        f"The exit status is {LEFT_OUT_STATUS} when an image or an annotation had to be left out.",
+    )
+    group.add_argument(
         "--dataset", choices=datasets, default=default, help=f"{help} (default: %(default)s)"
     )
     if limit:
-        parser.add_argument(
+        group.add_argument(
             "--limit", type=positive, metavar="N", help="only the first N images, for a quick look"
         )
     return parser

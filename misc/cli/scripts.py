@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import torch
 
 LEFT_OUT_STATUS = 3  # exit status when all went well, but for items that had to be left out
+# What results call these: their names, or how many.
+LEFT_OUT = (
+    "left_out", "annotations_left_out", "images_left_out", "unreadable_images", "missing_images",
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ logger = logging.getLogger(__name__)
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
     """Run a script: a user's mistake ends it with one clear line, not with a traceback.
 
-    Results that say that something was ``left_out`` make the exit status ``LEFT_OUT_STATUS``.
+    Results that say that something was left out make the exit status ``LEFT_OUT_STATUS``.
     """
     for stream in (sys.stdout, sys.stderr):  # names that the terminal cannot show are escaped
         if isinstance(stream, io.TextIOWrapper):
@@ -40,7 +44,8 @@ def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentPars
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted")
     # torchrun takes any status but 0 for a failure, and starts all over.
-    if isinstance(results, dict) and results.get("left_out") and not _under_torchrun():
+    left_out = isinstance(results, dict) and any(map(results.get, LEFT_OUT))
+    if left_out and not _under_torchrun():
         sys.exit(LEFT_OUT_STATUS)
 
 

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from misc.cli import write_json
 from misc.features.writing import EmbeddingsWriter, writing
-from misc.inference.batches import apart_finite
 from misc.runtime.failures import Failure, read_item
 from misc.runtime.files import replacing
+from misc.runtime.finite import apart_finite
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from misc.data.captioned_images import CaptionedImage
 from misc.data.training_dataset import Features
-from misc.inference.batches import apart_finite, embed_features, embed_image_files
+from misc.inference.batches import embed_features, embed_image_files
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.runtime.failures import Failure
+from misc.runtime.finite import apart_finite
 from misc.words.word_vectors import WordVectors
 from models.joint_embedding import JointEmbedding
 

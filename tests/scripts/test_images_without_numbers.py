@@ -1,11 +1,14 @@
 """An image of which the model computes no finite number is left out, named and counted."""
 
+import sys
+
 import pytest
 
 import eval_retrieval
 import localize
 import pointing_game
 import semantic_seg
+from misc import cli
 from misc.data.paths import data_paths
 from models.joint_embedding import JointEmbedding
 from tests.scripts.localization import COMPONENTS, SIZE
@@ -14,7 +17,7 @@ from tests.scripts.localization import COMPONENTS, SIZE
 @pytest.fixture(autouse=True)
 def one_image_without_numbers(monkeypatch):
     """Break the embedding and the maps of the second image that is embedded."""
-    broken = []
+    broken: list[object] = []
     for name in ("encode_image", "encode_image_with_maps"):
         compute = getattr(JointEmbedding, name)
 
@@ -29,10 +32,13 @@ def one_image_without_numbers(monkeypatch):
         monkeypatch.setattr(JointEmbedding, name, encode)
 
 
-def run(script, checkpoint, root, *options):
+def arguments(checkpoint, root, *options):
     command = ["-p", checkpoint, "--data-root", root, "--workers", "0", "--device", "cpu"]
-    command += ["--image-size", SIZE, *options]
-    return script.main(script.get_parser().parse_args(list(map(str, command))))
+    return list(map(str, [*command, "--image-size", SIZE, *options]))
+
+
+def run(script, *options):
+    return script.main(script.get_parser().parse_args(arguments(*options)))
 
 
 def test_scores_are_of_the_others(checkpoint, toy_root, caplog):
@@ -60,3 +66,16 @@ def test_pictures_are_of_the_others(checkpoint, toy_root, tmp_path, caplog):
     assert results["left_out"] == [str(files[1])]
     assert len(results["images"]) == len(list(tmp_path.iterdir())) == 2
     assert caplog.text.count(f"{files[1]}: its activation maps are not finite") == 1
+
+
+@pytest.mark.parametrize("script", [eval_retrieval, pointing_game, semantic_seg])
+def test_the_exit_status_of_an_evaluation_says_so(
+    checkpoint, toy_root, monkeypatch, script, one_image_without_numbers
+):
+    command = [script.__name__, *arguments(checkpoint, toy_root, "--dataset", "toy")]
+    command += ["-k", str(COMPONENTS)] if script is not eval_retrieval else []
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(script.main, script.get_parser())
+    assert ended.value.code == 3
+    cli.run(script.main, script.get_parser())  # all images can be embedded now
