@@ -1,10 +1,14 @@
 """The device that the scripts run on, and the precision of its products."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from misc.runtime.convolutions import ExactStridedConvolutions
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +73,16 @@ def use_exact_products() -> None:
     torch.backends.cudnn.fp32_precision = "ieee"
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context in which matrix products run in ``precision`` ("float32" or "bfloat16")."""
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Context in which matrix products run in ``precision`` ("float32" or "bfloat16").
+
+    On the CPU, convolutions whose bfloat16 is slow stay in float32.
+    """
     dtype = getattr(torch, precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+    rounds = dtype is not torch.float32
+    exact = (
+        ExactStridedConvolutions() if rounds and device.type == "cpu" else contextlib.nullcontext()
+    )
+    with torch.autocast(device.type, dtype=dtype, enabled=rounds), exact:
+        yield
