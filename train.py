@@ -78,7 +78,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         paths = data_paths(args.data_root, config.dataset, config.captions, config.images)
         images, validation_images = training_images(paths), read_captions(paths, ("val",))
         word_vectors = find_word_vectors(
-            config.word_vectors, paths, dimension=model_config.word_dim
+            config.word_vectors, paths, dimension=model_config.word_dim, device=device
         )
         transform = training_transform(
             config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics

@@ -50,7 +50,7 @@ def example_batch(count: int, size: int, dimension: int = 620) -> tuple[Any, Any
 
     texts = inputs.captions(count)
     words = inputs.word_vectors(texts, dimension)
-    vectors, lengths = words.batch([words.rows(text) for text in texts])
+    vectors, lengths = inputs.padded(words, texts)
     return torch.from_numpy(inputs.pixels(count, size)), vectors, lengths
 
 

@@ -109,6 +109,13 @@ def word(number: int) -> str:
     return letters
 
 
+def padded(words: Any, texts: Sequence[str]) -> tuple[Any, Any]:
+    """Look up the words of texts: vectors (B, T, W) and lengths (B,)."""
+    from misc.words.token_vectors import pad_texts
+
+    return pad_texts([text.vectors for text in words.vectors_of(texts)])
+
+
 def word_vectors(texts: Sequence[str], dimension: int) -> Any:
     """Make ``WordVectors`` of random numbers that know the words of texts."""
     import numpy as np

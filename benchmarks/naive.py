@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from misc.data.captioned_images import CaptionedImage
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors, required
 from models.joint_embedding import JointEmbedding
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -98,7 +98,7 @@ class Pairs(Dataset):
     """An item for each caption: its image, read anew, and its words."""
 
     def __init__(
-        self, images: Sequence[CaptionedImage], word_vectors: WordVectors, size: int
+        self, images: Sequence[CaptionedImage], word_vectors: TokenVectors, size: int
     ) -> None:
         self.pairs = [(image.path, text) for image in images for text in image.captions]
         self.word_vectors = word_vectors
@@ -109,8 +109,8 @@ class Pairs(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         path, text = self.pairs[index]
-        words = self.word_vectors.vectors(self.word_vectors.rows(text))
-        return read_image(path, self.size), words
+        (words,) = required(self.word_vectors.vectors_of([text]))
+        return read_image(path, self.size), words.vectors
 
 
 def pad(texts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -129,14 +129,14 @@ def pad_pairs(items: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, T
 def encode_texts(
     text_encoder: NaiveTextEncoder,
     texts: Sequence[str],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     batch_size: int,
 ) -> Tensor:
     """Embed texts (N, D) in their order."""
     embeddings = []
     for start in range(0, len(texts), batch_size):
-        rows = [word_vectors.rows(text) for text in texts[start : start + batch_size]]
-        embeddings.append(text_encoder(*pad([word_vectors.vectors(row) for row in rows])))
+        found = required(word_vectors.vectors_of(texts[start : start + batch_size]))
+        embeddings.append(text_encoder(*pad([text.vectors for text in found])))
     return torch.cat(embeddings)
 
 
@@ -144,7 +144,7 @@ def encode_pairs(
     image_encoder: NaiveImageEncoder,
     text_encoder: NaiveTextEncoder,
     images: Sequence[CaptionedImage],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     size: int,
     batch_size: int,
     workers: int,

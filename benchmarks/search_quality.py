@@ -78,7 +78,7 @@ def check_new(words, captions, word_vectors) -> None:
     grammar = f"{KINDS} {FRAMES} {GROUNDS}"
     known = set(re.findall(r"[a-z]+", f"{grammar} {' '.join(captions)}".lower()))
     assert not known & set(words), known & set(words)
-    assert all(word_vectors.rows(word) != word_vectors.unknown for word in words)
+    assert not any(found.unknown for found in word_vectors.vectors_of(words))
 
 
 def called(kind, captions) -> str:

@@ -20,21 +20,22 @@ def ours(texts: Sequence[str], checked: int) -> Work:
     words = inputs.word_vectors(texts, dimension=1)
 
     def work():
-        rows = [words.rows(text) for text in texts]
-        return np.concatenate(rows[:checked])
+        found = words.vectors_of(texts)
+        return np.concatenate([text.vectors[:, 0] for text in found[:checked]])
 
     return work
 
 
 def naive(texts: Sequence[str], checked: int, folder: Path) -> Work:
-    import numpy as np
 
     from benchmarks.naive import Tokenizer
 
-    tokenizer, index = Tokenizer(folder), inputs.word_vectors(texts, dimension=1).index
+    words = inputs.word_vectors(texts, dimension=1)
+    tokenizer, index, table = Tokenizer(folder), words.index, words.table[:, 0]
 
     def work():
-        return np.array([index[word] for text in texts[:checked] for word in tokenizer(text)])
+        rows = [index[word] for text in texts[:checked] for word in tokenizer(text)]
+        return table[rows]
 
     return work
 

@@ -24,7 +24,7 @@ def batch(size: int, dimension: int) -> Any:
 
     texts = inputs.captions(BATCH)
     words = inputs.word_vectors(texts, dimension)
-    vectors, lengths = words.batch([words.rows(text) for text in texts])
+    vectors, lengths = inputs.padded(words, texts)
     images = torch.from_numpy(inputs.pixels(BATCH, size))
     numbers = torch.arange(BATCH)
     return TrainingBatch(images, numbers, vectors, lengths, numbers, [])

@@ -17,7 +17,7 @@ from misc.evaluation.localization import both_peaks
 from misc.features.search import nearest
 from misc.pictures.heat_maps import mark_peaks, overlay
 from misc.runtime.failures import apart, read_item, tell
-from misc.words.tokens import tokenize
+from misc.words.token_vectors import required
 
 UPLOAD_SIDE = 1024  # pixels; larger uploads are scaled down, the model looks at 400 or less
 SHOWN_SIDE = 400  # pixels; longer side of the pictures on the page
@@ -188,9 +188,5 @@ class Explorer:
 
     def unknown_words(self, text: str) -> list[str]:
         """List the words of a text that the model has no vector for."""
-        tokens, vectors = tokenize(text), self.embedder.word_vectors
-        return [
-            token
-            for token, row in zip(tokens, vectors.rows(text), strict=True)
-            if row == vectors.unknown
-        ]
+        (found,) = required(self.embedder.word_vectors.vectors_of([text]))
+        return [*found.unknown]

@@ -17,7 +17,7 @@ from misc.evaluation.localization import COMPONENTS, heat_maps
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_texts
 from misc.runtime.device import select_device
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors
 
 ImageSource = Path | str | Image.Image
 
@@ -30,8 +30,9 @@ class Embedder:
     Args:
         path: a checkpoint: ours, one of 2018, a folder of safetensors, or hf://user/name.
         device: "auto" (CUDA where there is one), "cpu", "cuda:1" …
-        word_vectors: folder with dictionary.txt and utable.npy; "" takes those that the model
-            was trained with, else word_vectors under ``data_root``.
+        word_vectors: folder with dictionary.txt and utable.npy, or a pretrained text encoder
+            (a folder, package:NAME or hf://user/name); "" takes what the model was trained with,
+            else word_vectors under ``data_root``.
         data_root: folder of the data sets; ``None`` is $DSVE_DATA, or data.
         image_size: side of the square to which images are squeezed, in pixels; ``None`` is 400,
             or 128 for a model trained on the toy set.
@@ -63,10 +64,11 @@ class Embedder:
             checkpoint.training.get("config", {}).get("word_vectors", ""),
             dimension=checkpoint.config.word_dim,
             fingerprint=checkpoint.word_table,
+            device=self.device,
         )
 
     @functools.cached_property
-    def word_vectors(self) -> WordVectors:
+    def word_vectors(self) -> TokenVectors:
         """The word vectors of the model.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misc.checkpoints.hub import local_path
+from misc.checkpoints.hub import FILES
 from misc.checkpoints.published import (
     convert_published,
     is_image_weights,
@@ -22,6 +22,7 @@ from misc.checkpoints.tensor_files import (
 )
 from misc.config import evaluation_size
 from misc.runtime.files import replacing
+from misc.runtime.hub import local_path
 from models.config import ModelConfig
 from models.joint_embedding import FORMAT, JointEmbedding
 
@@ -83,7 +84,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         OSError: if it cannot be downloaded.
         ValueError: if it is not a checkpoint; the message names it.
     """
-    path = local_path(path)
+    path = local_path(path, FILES)
     if path.is_dir():
         path = path / "model.safetensors"
     if path.suffix == ".safetensors":

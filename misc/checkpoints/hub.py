@@ -2,34 +2,14 @@
 
 from pathlib import Path
 
-from huggingface_hub import HfApi, ModelCard, snapshot_download
-from huggingface_hub.errors import HTTPError, RevisionResolutionError  # type: ignore[attr-defined]
+from huggingface_hub import HfApi, ModelCard
 from safetensors import SafetensorError
 
 from misc.runtime.files import replacing_files
+from misc.runtime.hub import HUB_ERRORS, reason_of
 from models.joint_embedding import JointEmbedding
 
-HUB_ERRORS = (OSError, HTTPError, RevisionResolutionError)
-PREFIX = "hf://"
 FILES = ["config.json", "model.safetensors"]  # all that is read, so nothing else is downloaded
-
-
-def local_path(path: Path | str) -> Path:
-    """Give the folder of ``hf://user/name[@revision]``, downloaded; any other path as it is.
-
-    Raises:
-        OSError: if it cannot be downloaded, and was not before.
-        ValueError: if no model can be called so.
-    """
-    if not str(path).startswith(PREFIX):
-        return Path(path)
-    name, _, revision = str(path).removeprefix(PREFIX).partition("@")
-    if name.count("/") != 1:
-        raise ValueError(f"{path}: a model on the hub is {PREFIX}user/name or with @revision")
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=FILES))
-    except HUB_ERRORS as error:
-        raise OSError(f"{path} cannot be downloaded: {_reason(error)}") from error
 
 
 def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = None) -> None:
@@ -69,8 +49,4 @@ def push(folder: Path, name: str) -> str:
             repo_id=name, folder_path=folder, allow_patterns=[*FILES, "README.md"]
         )
     except HUB_ERRORS as error:
-        raise OSError(f"{folder} cannot be pushed to {name}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())  # the hub's messages have many lines
+        raise OSError(f"{folder} cannot be pushed to {name}: {reason_of(error)}") from error

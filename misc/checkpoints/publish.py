@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from misc.checkpoints.checkpoint import build_model, read_checkpoint
-from misc.checkpoints.hub import PREFIX, save_folder
+from misc.checkpoints.hub import save_folder
 from misc.checkpoints.model_card import model_card, read_results
 from misc.checkpoints.sharing import shareable
 from misc.data.paths import DataPaths, find_word_vectors
+from misc.runtime.hub import PREFIX
 
 
 def publish(

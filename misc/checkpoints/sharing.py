@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from misc.config import TrainConfig
+from misc.runtime.hub import PREFIX
 
 PRIVATE = {"captions", "images"}  # files and folders of the user
+NAMES = ("package:", PREFIX)  # of what anyone can have
 FOLDERS = {"word_vectors": ("", "glove"), "image_weights": ("imagenet", "none")}  # or paths
 
 
@@ -20,6 +22,6 @@ def shareable(training: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in training.items() if name in known}
     for name, public in FOLDERS.items():
         value = str(kept.get(name, ""))
-        if value not in public and not value.startswith("package:") and name in kept:
+        if value not in public and not value.startswith(NAMES) and name in kept:
             kept[name] = name
     return kept

@@ -123,9 +123,9 @@ def add_word_vectors(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--word-vectors",
         default="",
-        metavar="FOLDER",
-        help="folder with dictionary.txt and utable.npy; default: the one that the model was "
-        "trained with, else word_vectors under the data root",
+        metavar="SOURCE",
+        help="folder with dictionary.txt and utable.npy, or a pretrained text encoder, as for "
+        "train.py; default: what the model was trained with, else word_vectors under the data root",
     )
 
 

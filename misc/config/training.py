@@ -41,8 +41,10 @@ class TrainConfig(LossSettings):
     )
     word_vectors: str = setting(
         "",
-        "folder with dictionary.txt and utable.npy; 'glove': the built-in 50-d GloVe; "
-        "default: word_vectors under the data root",
+        "folder with dictionary.txt and utable.npy; 'glove': the built-in 50-d GloVe; or a "
+        "pretrained text encoder, whose frozen token states are the vectors (--word-dim is their "
+        "dimension): a folder of transformers, package:NAME (a pip package that has one) or "
+        "hf://user/name; default: word_vectors under the data root",
         group=TEXT_PATH,
     )
     image_weights: str = setting(

@@ -4,10 +4,15 @@ import dataclasses
 import logging
 from pathlib import Path
 
+import torch
+
 from misc.config import default_data_root
 from misc.runtime.distributed import main_first
 from misc.toy.dataset import ensure_toy
 from misc.toy.glove import ensure_glove
+from misc.words.encoder_files import is_encoder
+from misc.words.pretrained_encoder import PretrainedEncoder
+from misc.words.token_vectors import TokenVectors
 from misc.words.word_vectors import WordVectors
 
 logger = logging.getLogger(__name__)
@@ -110,45 +115,56 @@ def find_word_vectors(
     recorded: str = "",
     dimension: int | None = None,
     fingerprint: str = "",
-) -> WordVectors:
+    device: torch.device | str = "cpu",
+) -> TokenVectors:
     """Open the word vectors that a user chose, else those of training, else the data root's.
 
     Args:
-        chosen: a folder, or "glove" for the built-in GloVe; "" if the user chose none.
+        chosen: a folder of word vectors, "glove" for the built-in GloVe, or a pretrained text
+            encoder, as ``misc.words.encoder_files`` finds it; "" if the user chose none.
         paths: of the data set at hand.
         recorded: what the model was trained with, as ``chosen``; "" if that is not known. A
-            folder that is not on this machine is passed over.
+            folder that is not on this machine is passed over; an encoder is not downloaded.
         dimension: W that the model needs; ``None`` takes any.
         fingerprint: that of the word vectors of training; others are used with a warning. "" if
             it is not known.
+        device: where a text encoder runs.
 
     Raises:
         FileNotFoundError: if there are no word vectors.
-        ValueError: if they have another dimension than the model needs.
+        OSError: if a text encoder cannot be downloaded.
+        ValueError: if they have another dimension than the model needs, or cannot be read.
     """
-    if not chosen and (recorded == "glove" or (recorded and Path(recorded).exists())):
-        chosen = recorded
-    if chosen == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
-        with main_first():
-            folder = ensure_glove(paths.root, default_data_root())
+    known = recorded == "glove" or is_encoder(recorded) or (recorded and Path(recorded).exists())
+    source = chosen or (recorded if known else "")
+    word_vectors: TokenVectors
+    if is_encoder(source):
+        with main_first():  # one download
+            word_vectors = PretrainedEncoder.load(source, device, online=bool(chosen))
     else:
-        folder = Path(chosen) if chosen not in ("", "glove") else paths.word_vectors
-    word_vectors = WordVectors.load(folder)
-    _check_words(word_vectors, folder, dimension, fingerprint)
+        word_vectors = WordVectors.load(_word_folder(source, paths))
+    _check_words(word_vectors, dimension, fingerprint)
     return word_vectors
 
 
-def _check_words(
-    word_vectors: WordVectors, folder: Path, dimension: int | None, fingerprint: str
-) -> None:
+def _word_folder(source: str, paths: DataPaths) -> Path:
+    if source == "glove" and not (paths.root / "toy.json").exists():  # a toy root has its own
+        with main_first():
+            return ensure_glove(paths.root, default_data_root())
+    return Path(source) if source not in ("", "glove") else paths.word_vectors
+
+
+def _check_words(word_vectors: TokenVectors, dimension: int | None, fingerprint: str) -> None:
+    folder = word_vectors.folder
     if dimension not in (None, word_vectors.dimension):
         raise ValueError(
             f"the model needs word vectors of {dimension} dimensions, and those in {folder} have "
-            f"{word_vectors.dimension}; --word-vectors names another folder"
+            f"{word_vectors.dimension}; --word-vectors names others, and a new model is made for "
+            f"these by --word-dim {word_vectors.dimension}"
         )
     if fingerprint and word_vectors.fingerprint() != fingerprint:
         logger.warning(
             "the word vectors in %s are not those that the model was trained with, so texts may "
-            "mean nothing to it; --word-vectors names another folder",
+            "mean nothing to it; --word-vectors names others",
             folder,
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from misc.runtime.failures import Failure, apart
-from misc.words.word_vectors import pad_texts
+from misc.words.token_vectors import pad_texts
 
 TENSORS = ("images", "image_ids", "vectors", "lengths", "owners")  # of a batch
 

@@ -16,7 +16,7 @@ from misc.data.training_batches import TrainingBatch, TrainingItem, collate
 from misc.runtime.failures import Failure, apart, read_item
 from misc.runtime.loaders import loader, pixel_bytes, read_ahead
 from misc.runtime.seeds import mixed_seed, seed_generators
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors, required
 
 
 class Features(Protocol):
@@ -44,7 +44,7 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         self,
         images: Sequence[CaptionedImage],
         transform: Callable[[Image.Image], Tensor],
-        word_vectors: WordVectors,
+        word_vectors: TokenVectors,
         config: TrainConfig,
     ) -> None:
         self.images = images
@@ -96,8 +96,8 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
 
     def _text(self, place: int, caption: int, generator: torch.Generator) -> Tensor:
         """Look up the words of a caption, (T, W), but for some that are dropped."""
-        rows = self.word_vectors.rows(self.images[place].captions[caption])
-        return self._drop_words(self.word_vectors.vectors(rows), generator)
+        found = required(self.word_vectors.vectors_of([self.images[place].captions[caption]]))
+        return self._drop_words(found[0].vectors, generator)
 
     def _drop_words(self, vectors: Tensor, generator: torch.Generator) -> Tensor:
         """Leave words (T, W) out at random, but not all of them."""

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import functools
 import json
 import logging
 import os
@@ -10,17 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
 from misc.features.writing import EmbeddingsWriter, writing
-from misc.runtime.failures import Failure, read_item
+from misc.runtime.failures import Failure
 from misc.runtime.files import replacing
 from misc.runtime.finite import apart_finite
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TextVectors, TokenCount, TokenVectors, pad_texts
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -136,7 +134,7 @@ def named(
 def embed_lines(
     model: JointEmbedding,
     lines: Sequence[str],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     batch_size: int,
     first_sentence: bool = False,
     first: int = 0,
@@ -145,31 +143,29 @@ def embed_lines(
 
     ``first`` is the place of the first one in its file.
 
-    The share of unknown words is logged in the end.
+    The share of unknown words is logged in the end, and how many texts were too long.
     """
     device = next(model.parameters()).device
-    words, unknown = 0, 0
+    count = TokenCount()
     with tqdm(total=len(lines), unit="text", desc="texts", disable=None) as bar:
         for start in range(0, len(lines), batch_size):
-            rows: dict[int, np.ndarray] = {}
+            batch = lines[start : start + batch_size]
+            texts: dict[int, TextVectors] = {}
             failures = []
-            for index, line in enumerate(lines[start : start + batch_size], start):
-                look_up = functools.partial(word_vectors.rows, line, first_sentence)
-                item = read_item(first + index, f"line {first + index + 1}", look_up)
+            for index, item in enumerate(word_vectors.vectors_of(batch, first_sentence), start):
                 if isinstance(item, Failure):
-                    failures.append(dataclasses.replace(item, name=line))
+                    place, name = first + index, lines[index]
+                    reason = f"line {place + 1}: {item.reason}"
+                    failures.append(Failure(place, name, reason))
                 else:
-                    rows[index] = item
-            words += sum(map(len, rows.values()))
-            unknown += sum(int((text == word_vectors.unknown).sum()) for text in rows.values())
-            bar.update(len(rows) + len(failures))
-            if not rows:
+                    texts[index] = item
+            count.add(texts.values())
+            bar.update(len(batch))
+            if not texts:
                 yield NamedBatch([], [], torch.empty(0, model.config.embedding_dim), failures)
                 continue
-            vectors, lengths = word_vectors.batch(list(rows.values()))
+            vectors, lengths = pad_texts([text.vectors for text in texts.values()])
             encoded = model.encode_text(vectors.to(device), lengths).cpu()
-            places, names = [first + row for row in rows], [lines[row] for row in rows]
+            places, names = [first + index for index in texts], [lines[index] for index in texts]
             yield NamedBatch(places, names, encoded, failures)
-    logger.info(
-        "%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / (words or 1)
-    )
+    count.tell(logger)

@@ -14,7 +14,7 @@ from misc.inference.batches import embed_features, embed_image_files
 from misc.runtime.distributed import gather_objects, in_order, own_share
 from misc.runtime.failures import Failure
 from misc.runtime.finite import apart_finite
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenCount, TokenVectors, pad_texts, required
 from models.joint_embedding import JointEmbedding
 
 logger = logging.getLogger(__name__)
@@ -65,41 +65,40 @@ def _collect(
 def encode_texts(
     model: JointEmbedding,
     texts: Sequence[str],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     batch_size: int = TEXT_BATCH,
     first_sentence: bool = False,
     quiet: bool = False,
 ) -> Tensor:
     """Embed texts as unit rows (N, D) on the CPU, and log the share of unknown words.
 
-    ``quiet`` leaves out the progress bar and the log line, for a call out of another loop.
+    ``quiet`` leaves out the progress bar and that line, for a call out of another loop. Texts that
+    were too long for their source of vectors are warned of.
 
     Raises:
         ValueError: if a text has no word, or its embedding is not finite; the text is named.
     """
     device = next(model.parameters()).device
-    embeddings, words, unknown = [], 0, 0
+    embeddings, count = [], TokenCount()
     starts = range(0, len(texts), batch_size)
     for start in tqdm(starts, unit="batch", desc="texts", disable=quiet or None):
         batch = texts[start : start + batch_size]
-        rows = [word_vectors.rows(text, first_sentence) for text in batch]
-        words += sum(len(text) for text in rows)
-        unknown += sum(int((text == word_vectors.unknown).sum()) for text in rows)
-        vectors, lengths = word_vectors.batch(rows)
+        found = required(word_vectors.vectors_of(batch, first_sentence))
+        count.add(found)
+        vectors, lengths = pad_texts([text.vectors for text in found])
         encoded = model.encode_text(vectors.to(device), lengths).cpu()
         for text, finite in zip(batch, encoded.isfinite().all(dim=1).tolist(), strict=True):
             if not finite:
                 raise ValueError(f"the embedding of the text {text!r} is not finite")
         embeddings.append(encoded)
-    if words and not quiet:
-        logger.info("%d of %d words are unknown (%.1f %%)", unknown, words, 100 * unknown / words)
+    count.tell(logger, quiet)
     return torch.cat(embeddings) if embeddings else torch.empty(0, model.config.embedding_dim)
 
 
 def encode_pairs(
     model: JointEmbedding,
     images: Sequence[CaptionedImage],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     image_size: int,
     batch_size: int,
     workers: int = 0,

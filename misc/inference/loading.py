@@ -6,20 +6,21 @@ import torch
 
 from misc.checkpoints.checkpoint import Checkpoint, build_model, read_checkpoint
 from misc.data.paths import DataPaths, find_word_vectors
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors
 from models.joint_embedding import JointEmbedding
 
 
 def load_with_words(
     path: Path | str, device: torch.device, paths: DataPaths, chosen_word_vectors: str = ""
-) -> tuple[JointEmbedding, WordVectors]:
+) -> tuple[JointEmbedding, TokenVectors]:
     """Load the model of a checkpoint and the word vectors that it can be used with.
 
     Args:
         path: the checkpoint.
-        device: where the model goes.
+        device: where the model goes, and a text encoder, if it has one.
         paths: of the data set at hand, for its word vectors.
-        chosen_word_vectors: a folder that goes before them; "" if the user chose none.
+        chosen_word_vectors: others that go before them, as for ``find_word_vectors``; "" if the
+            user chose none.
 
     Raises:
         FileNotFoundError: if there is no checkpoint, or there are no word vectors.
@@ -35,10 +36,15 @@ def build_with_words(
     device: torch.device,
     paths: DataPaths,
     chosen_word_vectors: str = "",
-) -> tuple[JointEmbedding, WordVectors]:
+) -> tuple[JointEmbedding, TokenVectors]:
     """Do what ``load_with_words`` does with a checkpoint that was read from ``path``."""
     recorded = checkpoint.training.get("config", {}).get("word_vectors", "")
     word_vectors = find_word_vectors(
-        chosen_word_vectors, paths, recorded, checkpoint.config.word_dim, checkpoint.word_table
+        chosen_word_vectors,
+        paths,
+        recorded,
+        checkpoint.config.word_dim,
+        checkpoint.word_table,
+        device,
     )
     return build_model(checkpoint, path).to(device), word_vectors

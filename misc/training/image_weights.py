@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from misc.checkpoints.hub import HUB_ERRORS
 from misc.checkpoints.published import TRUNK_CHILDREN, is_image_weights, load_image_weights
 from misc.checkpoints.tensor_files import check_tensors, load_strictly, read_torch_file
 from misc.runtime.distributed import main_first
+from misc.runtime.hub import HUB_ERRORS
 from models.backbones import TIMM, TimmTrunk, build_trunk, image_statistics
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding

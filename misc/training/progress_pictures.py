@@ -11,7 +11,7 @@ from misc.inference.batches import map_image_files
 from misc.inference.encode import encode_texts
 from misc.pictures.heat_maps import overlay
 from misc.pictures.panels import panel
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors
 from models.joint_embedding import JointEmbedding
 
 CAPTIONS = 4  # that are followed, the same in every epoch
@@ -27,7 +27,7 @@ def followed(images: Sequence[CaptionedImage]) -> list[CaptionedImage]:
 def heat_map_panel(
     model: JointEmbedding,
     images: Sequence[CaptionedImage],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     image_size: int,
 ) -> Image.Image | None:
     """Draw the heat maps of the first captions of a few images; ``None`` if none can be read.

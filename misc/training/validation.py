@@ -17,7 +17,7 @@ from misc.runtime.distributed import (
 )
 from misc.training.progress_pictures import heat_map_panel
 from misc.training.runs import Progress, Run
-from misc.words.word_vectors import WordVectors
+from misc.words.token_vectors import TokenVectors
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def event_log(run: Run) -> contextlib.AbstractContextManager[SummaryWriter | Non
 def validate(
     run: Run,
     images: Sequence[CaptionedImage],
-    word_vectors: WordVectors,
+    word_vectors: TokenVectors,
     workers: int,
     writer: SummaryWriter | None,
     features: Features | None = None,

@@ -38,6 +38,11 @@ def _splitters() -> tuple[Splitter, Splitter]:
     return sent_tokenize, NLTKWordTokenizer().tokenize
 
 
+def first_sentence_of(text: str) -> str:
+    """Take the first sentence of a text; all of it if there is no end of one."""
+    return next(iter(_splitters()[0](text.strip())), "")
+
+
 def tokenize(caption: str, first_sentence: bool = False) -> list[str]:
     """Split a text into sentences and these into words, as NLTK's Treebank tokenizer does.
 

@@ -1,5 +1,6 @@
 """Captions to tokens to word vectors."""
 
+import functools
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -8,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from misc.runtime.failures import Failure, read_item
+from misc.words.token_vectors import TextVectors
 from misc.words.tokens import tokenize
 
 UNKNOWN = "UNK"
@@ -97,35 +98,26 @@ class WordVectors:
         digest.update(np.ascontiguousarray(self.table[places]).tobytes())
         return digest.hexdigest()
 
-    def rows(self, text: str, first_sentence: bool = False) -> np.ndarray:
-        """Look up the rows (T,) of a text's tokens: exact, else (maybe) lower case, else UNK.
+    def vectors_of(
+        self, texts: Sequence[str], first_sentence: bool = False
+    ) -> list[TextVectors | Failure]:
+        """Look up the words of texts; see ``TokenVectors``."""
+        return [
+            read_item(place, "", functools.partial(self._vectors_of, text, first_sentence))
+            for place, text in enumerate(texts)
+        ]
 
-        Lower case is tried only where the table has no other words.
-
-        Raises:
-            ValueError: if the text has no word at all; the message shows it.
-        """
+    def _vectors_of(self, text: str, first_sentence: bool) -> TextVectors:
         tokens = tokenize(text, first_sentence)
         if not tokens:
             raise ValueError(f"a text needs at least one word, and {text!r} has none")
-        return np.array([self._row(token) for token in tokens])
+        rows = [self._row(token) for token in tokens]
+        unknown = [token for token, row in zip(tokens, rows, strict=True) if row == self.unknown]
+        return TextVectors(torch.from_numpy(self.table[rows].astype(np.float32)), unknown)
 
     def _row(self, token: str) -> int:
+        """Find a token's row: exact, else lower case where the table has no other words."""
         row = self.index.get(token)
         if row is None and self.lower_case:
             row = self.index.get(token.lower())
         return self.unknown if row is None else row
-
-    def vectors(self, rows: np.ndarray) -> Tensor:
-        """Copy rows (T,) of the table as float32 vectors (T, W)."""
-        return torch.from_numpy(self.table[rows].astype(np.float32))
-
-    def batch(self, texts: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """Pad texts, each as its rows (T_i,): vectors (B, T, W) and lengths (B,)."""
-        return pad_texts([self.vectors(rows) for rows in texts])
-
-
-def pad_texts(vectors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Pad word vectors [(T_i, W)] with zeros to (B, T, W), and give the lengths (B,)."""
-    lengths = torch.tensor([len(text) for text in vectors])
-    return pad_sequence(list(vectors), batch_first=True), lengths

@@ -48,11 +48,12 @@ def test_a_mixin_without_all_weights_or_settings_fails(folder, tmp_path):
 def test_a_model_on_the_hub_is_downloaded_in_its_revision(folder, model, monkeypatch):
     asked = []
 
-    def download(name, revision, allow_patterns):
+    def download(name, revision, allow_patterns, local_files_only):
+        assert not local_files_only
         asked.append((name, revision, allow_patterns))
         return str(folder)
 
-    monkeypatch.setattr(hub, "snapshot_download", download)
+    monkeypatch.setattr("misc.runtime.hub.snapshot_download", download)
     files = ["config.json", "model.safetensors"]
     assert_same_weights(load_model("hf://user/beans"), model)
     assert Embedder("hf://user/beans@v2", device="cpu").image_size == 128
@@ -62,7 +63,7 @@ def test_a_model_on_the_hub_is_downloaded_in_its_revision(folder, model, monkeyp
 def test_every_script_takes_a_model_on_the_hub(folder, toy_root, tmp_path, monkeypatch):
     import text_features_extraction
 
-    monkeypatch.setattr(hub, "snapshot_download", lambda name, **options: str(folder))
+    monkeypatch.setattr("misc.runtime.hub.snapshot_download", lambda name, **options: str(folder))
     (tmp_path / "texts.txt").write_text("a dog\n", encoding="utf-8")
     command = f"-p hf://user/beans -d {tmp_path}/texts.txt -o {tmp_path}/texts.npz --device cpu"
     command += f" --word-vectors {toy_root}/toy/word_vectors"
@@ -74,7 +75,7 @@ def test_a_download_that_fails_is_one_clear_line(monkeypatch):
     def fail(name, **options):
         raise LocalEntryNotFoundError("Cannot find the requested files.\nMore lines.")
 
-    monkeypatch.setattr(hub, "snapshot_download", fail)
+    monkeypatch.setattr("misc.runtime.hub.snapshot_download", fail)
     with pytest.raises(OSError, match="hf://user/beans@v2 cannot be downloaded: .*lines") as e:
         load_model("hf://user/beans@v2")
     assert "\n" not in str(e.value)

@@ -16,6 +16,7 @@ from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
+from tests.texts import batch_of
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
@@ -116,7 +117,7 @@ def test_the_example_in_the_documents_computes_what_the_model_does(
         image = model.encode_image(
             evaluation_transform(128, model.config.image_statistics)(load_image(photo))[None]
         )
-        text = model.encode_text(*word_vectors.batch([word_vectors.rows("a dog in the snow")]))
+        text = model.encode_text(*batch_of(word_vectors, "a dog in the snow"))
     np.testing.assert_allclose(names["image"], image, rtol=0, atol=1e-4)
     np.testing.assert_allclose(names["text"], text, rtol=0, atol=1e-4)
 

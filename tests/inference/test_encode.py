@@ -11,6 +11,7 @@ from misc.data.transforms import evaluation_transform
 from misc.inference.encode import encode_pairs
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
+from tests.texts import batch_of
 
 SMALL = ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1)
 
@@ -24,7 +25,7 @@ def test_pairs_equal_their_singles(toy_root):
     with torch.inference_mode():
         image = evaluation_transform(32, ModelConfig().image_statistics)(load_image(images[5].path))
         single = model.encode_image(image[None])[0]
-        text = model.encode_text(*vectors.batch([vectors.rows(images[5].captions[2])]))[0]
+        text = model.encode_text(*batch_of(vectors, images[5].captions[2]))[0]
     torch.testing.assert_close(embeddings[5], single, atol=1e-5, rtol=0)
     torch.testing.assert_close(captions[27], text, atol=1e-5, rtol=0)
 

@@ -6,6 +6,7 @@ import torch
 from misc.data.decoding import load_image
 from misc.data.transforms import evaluation_transform
 from models.config import ModelConfig
+from tests.texts import batch_of
 
 SIZE, COMPONENTS = 48, 5
 
@@ -21,6 +22,6 @@ def twin_heat_map(model, word_vectors, path, text):
     """One image, one text, one component after the other."""
     image = evaluation_transform(SIZE, ModelConfig().image_statistics)(load_image(path))[None]
     maps = model.activation_maps(image)[0].numpy()
-    embedding = model.encode_text(*word_vectors.batch([word_vectors.rows(text)]))[0].numpy()
+    embedding = model.encode_text(*batch_of(word_vectors, text))[0].numpy()
     chosen = np.argsort(embedding)[::-1][:COMPONENTS]
     return sum(np.abs(embedding[u]) * maps[u] for u in chosen)

@@ -3,6 +3,7 @@ import pytest
 from misc.data.paths import DataPaths, find_word_vectors
 from misc.toy import glove
 from misc.toy.glove import building, ensure_glove
+from misc.words.word_vectors import WordVectors
 
 
 def test_glove_is_written_under_the_given_root_without_the_toy_set(tmp_path, monkeypatch):
@@ -10,6 +11,7 @@ def test_glove_is_written_under_the_given_root_without_the_toy_set(tmp_path, mon
     monkeypatch.chdir(tmp_path)  # whose default data root stays as it is
     vectors = find_word_vectors("glove", DataPaths(tmp_path / "root"))
     assert {path.name for path in (tmp_path / "root").iterdir()} == {"glove", ".glove.lock"}
+    assert isinstance(vectors, WordVectors)
     assert (len(vectors.index), vectors.dimension) == (400_001, 50)
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(glove, "write_glove", None)  # not written again

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from misc.words.token_vectors import required
 from misc.words.word_vectors import WordVectors
+from tests.texts import batch_of
 
 WORDS = ["UNK", "a", "dog", "Dog", "."]
 
@@ -18,19 +20,23 @@ def folder(tmp_path):
 
 def test_rows_are_exact_first_and_keep_case(folder):
     vectors = WordVectors.load(folder)
-    assert vectors.rows("a dog Dog A.").tolist() == [1, 2, 3, 0, 4]
+    (found,) = required(vectors.vectors_of(["a dog Dog A."]))
+    assert found.vectors[:, 0].tolist() == [3, 6, 9, 0, 12]
+    assert found.unknown == ["A"]
     assert vectors.dimension == 3
     assert isinstance(vectors.table, np.memmap)
 
 
 def test_lower_case_is_tried_only_where_the_table_has_nothing_else():
-    vectors = WordVectors(["UNK", "a", "dog"], np.zeros((3, 2)))
-    assert vectors.rows("A DOG cat").tolist() == [1, 2, 0]
+    vectors = WordVectors(["UNK", "a", "dog"], np.arange(3.0)[:, None])
+    (found,) = required(vectors.vectors_of(["A DOG cat"]))
+    assert found.vectors.tolist() == [[1], [2], [0]]
+    assert found.unknown == ["cat"]
 
 
 def test_texts_are_padded_with_zeros(folder):
     vectors = WordVectors.load(folder)
-    batch, lengths = vectors.batch([vectors.rows("a dog"), vectors.rows("dog")])
+    batch, lengths = batch_of(vectors, "a dog", "dog")
     assert lengths.tolist() == [2, 1]
     assert batch.tolist() == [[[3, 4, 5], [6, 7, 8]], [[6, 7, 8], [0, 0, 0]]]
     assert batch.dtype == torch.float32
@@ -39,7 +45,7 @@ def test_texts_are_padded_with_zeros(folder):
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_a_text_without_words_is_an_error_that_shows_it(folder, text):
     with pytest.raises(ValueError, match="at least one word, and '"):
-        WordVectors.load(folder).rows(text)
+        required(WordVectors.load(folder).vectors_of(["a dog", text]))
 
 
 def test_a_table_that_does_not_match_its_dictionary_is_an_error_with_both_numbers(folder):
@@ -99,5 +105,5 @@ def test_a_process_that_is_spawned_maps_the_table_anew(folder):
 
 def test_words_that_are_there_twice_are_told(caplog):
     vectors = WordVectors(["a", "UNK", "a"], np.arange(6.0).reshape(3, 2))
-    assert vectors.rows("a").tolist() == [2]
+    assert batch_of(vectors, "a")[0].tolist() == [[[4, 5]]]
     assert "1 words are there twice; the last counts" in caplog.text
