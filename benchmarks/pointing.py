@@ -25,7 +25,7 @@ def encoded(path: Path) -> Any:
     import torch.nn.functional as F
 
     from misc.checkpoints.checkpoint import load_model
-    from misc.data.regions import RegionImage
+    from misc.data.region_images import RegionImage
 
     model = load_model(path)
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def ours(path: Path, components: int) -> Work:
     @torch.inference_mode()
     def work():
         scored = score_images(images, [batch], kernels, SIGMA)
-        return torch.cat([hits for _, hits in scored if hits is not None]).numpy()
+        return torch.cat([scores.hits for _, scores in scored if scores]).numpy()
 
     return work
 
@@ -73,8 +73,9 @@ def naive(path: Path, components: int) -> Work:
         for image, image_maps, image_texts in zip(images, maps, texts, strict=True):
             for text, box in zip(image_texts, image.boxes.tolist(), strict=True):
                 heat = heat_map(image_maps, weight, text, components)
-                points = [peak(heat, SIZE, shift) for shift in (0.5, 0.0)]
-                points += [peak(smooth(heat, SIGMA), SIZE, 0.5), centre]
+                highest, corner = (peak(heat, SIZE, shift) for shift in (0.5, 0.0))
+                points = [highest, corner, peak(smooth(heat, SIGMA), SIZE, 0.5), highest]
+                points += [centre] * 2  # the only box is the largest
                 hits.append([inside(point, box) for point in points])
         return torch.tensor(hits).numpy()
 

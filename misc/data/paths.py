@@ -75,6 +75,11 @@ class DataPaths:
         return self.visual_genome or self.root / "visual_genome"
 
     @property
+    def entities(self) -> Path:
+        """github.com/BryanPlummer/flickr30k_entities: Annotations, Sentences, lists of splits."""
+        return self.root / "flickr30k_entities"
+
+    @property
     def word_vectors(self) -> Path:
         """Skip-Thought: www.cs.toronto.edu/~rkiros/models/{dictionary.txt,utable.npy}."""
         return self.root / "word_vectors"

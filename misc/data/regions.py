@@ -1,7 +1,6 @@
 """Readers of phrases with boxes: Visual Genome's regions, and COCO's things by category."""
 
 import array
-import dataclasses
 import functools
 import logging
 import math
@@ -10,28 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from misc.data.coco_things import CocoImage, Size, read_box, read_size, read_things
 from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import stream_json
 from misc.data.paths import DataPaths
+from misc.data.region_images import RegionImage
 from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class RegionImage:
-    """An image of Visual Genome with the phrases that were written for its regions."""
-
-    image_id: int
-    path: Path | None  # None if the file is in neither of the folders
-    size: tuple[int, int]  # (width, height) in pixels, of the image that the boxes refer to
-    region_ids: tuple[int, ...]
-    phrases: tuple[str, ...]
-    boxes: Tensor  # (B, 4), x, y, width and height in pixels
-    phrase_of_box: Tensor  # (B,), the place of the phrase that each box is of
 
 
 def read_coco_ids(paths: DataPaths, left_out: list[Failure] | None = None) -> set[int]:

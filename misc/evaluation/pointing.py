@@ -1,91 +1,88 @@
-"""Score the pointing game: which phrases' heat maps peak inside their boxes."""
+"""Play the pointing game: which phrases' heat maps peak inside their boxes."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from misc.data.captions import read_captions
-from misc.data.paths import DataPaths
-from misc.data.regions import RegionImage, read_category_boxes, read_coco_ids, read_regions
-from misc.evaluation.localization import (
-    both_peaks,
-    kernel_heat_maps,
-    large_boxes,
-    peaks,
-    points_in_boxes,
-)
-from misc.inference.batches import MappedBatch
-from misc.runtime.distributed import gather_lists, gather_rows
-from misc.runtime.failures import Failure
+from misc.data.region_images import RegionImage
+from misc.evaluation.localization import both_peaks, kernel_heat_maps, peaks, points_in_boxes
+from misc.inference.batches import MappedBatch, map_image_files
+from misc.inference.encode import encode_texts
+from misc.runtime.distributed import gather_lists, in_order, own_share
+from misc.words.token_vectors import TokenVectors
+from models.joint_embedding import JointEmbedding
 
 # What is scored, in the order of the columns of the hits.
 POINTS = (
     "pointing_game",
     "pointing_game/published",
     "pointing_game/smoothed",
+    "pointing_game/largest_box",
     "centre_baseline",
+    "centre_baseline/largest_box",
 )
 
 logger = logging.getLogger(__name__)
 
 
-def chosen_images(
-    paths: DataPaths,
-    rest_val: bool,
-    all_images: bool,
-    prompt: str | None = None,
-    left_out: list[Failure] | None = None,
-) -> list[RegionImage]:
-    """Read the images with regions: those in COCO val2014, in Karpathy's val split, or all.
+class Scores(NamedTuple):
+    """Of R phrases, or of those of one image."""
 
-    With a prompt for categories, the regions are COCO's own things; ``left_out`` gets what cannot
-    be used of the files.
-
-    Raises:
-        ValueError: if images outside of COCO are asked for, and its things.
-    """
-    if all_images and prompt is not None:
-        raise ValueError("--all-images is for Visual Genome, not for --dataset coco")
-    chosen: set[int] | None = None
-    if rest_val:
-        chosen = {image.image_id for image in read_captions(paths, ("val",), left_out)}
-    if prompt is not None:
-        images = read_category_boxes(paths, prompt, left_out)
-        return [image for image in images if chosen is None or image.image_id in chosen]
-    if not rest_val and not all_images:
-        chosen = read_coco_ids(paths, left_out)
-    return read_regions(paths, chosen, left_out)
+    hits: Tensor  # (R, P), one column for each of ``POINTS``
+    # (R, 2, 2), the highest cells and those of the smoothed maps, x and y in pixels; NaN where a
+    # phrase points nowhere.
+    peaks: Tensor
 
 
-def score_regions(image: RegionImage, heat: Tensor, sigma: float) -> Tensor:
-    """Say what hits the boxes of an image.
+class Game(NamedTuple):
+    """What all processes scored: R phrases."""
+
+    scores: Scores
+    numbers: Tensor  # (R,), the place of each among the phrases of all images, in order
+    unreadable: list[int]  # places of the images that could not be read, in order
+
+
+def play(
+    model: JointEmbedding,
+    word_vectors: TokenVectors,
+    images: Sequence[RegionImage],
+    image_size: int,
+    components: int,
+    sigma: float,
+    batch_size: int = 8,
+    workers: int = 0,
+    first_sentence: bool = False,
+) -> Game:
+    """Play the game with all processes; each image is encoded once, and its maps are not kept.
 
     Args:
-        image: with R regions.
-        heat: (S, h, w), the heat maps of its phrases that are not blank.
+        model: in eval mode, on its device.
+        word_vectors: of its texts' words.
+        images: those without a file are passed over.
+        image_size: side of the square that images are squeezed to, in pixels.
+        components: how many of a phrase's components count.
         sigma: of the smoothed peak, as a share of the map's sides.
-
-    Returns:
-        (R, P), one column for each of ``POINTS``; a blank phrase points nowhere and misses.
+        batch_size: images in a batch.
+        workers: processes that read images; 0 reads them in this one.
+        first_sentence: True embeds only the first sentence of a phrase.
     """
-    spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
-    highest, middle = both_peaks(heat, image.size, sigma).unbind(dim=1)
-    columns = []
-    for peak in (highest, peaks(heat, image.size, corner=True), middle):
-        points = torch.full((len(spoken), 2), float("nan"))
-        points[spoken] = peak
-        columns.append(points_in_boxes(points[image.phrase_of_box], image.boxes))
-    centre = torch.tensor(image.size).div(2).expand(len(image.boxes), 2)
-    columns.append(points_in_boxes(centre, image.boxes))
-    return torch.stack([any_of_phrase(image, inside) for inside in columns], dim=1)
+    device = next(model.parameters()).device
+    readable = [(place, image.path) for place, image in enumerate(images) if image.path]
+    own = [readable[place] for place in own_share(len(readable), batch_size)]
+    files = [path for _, path in own]
+    batches = map_image_files(model, files, image_size, batch_size, workers=workers)
 
+    def kernels(phrases: list[str]) -> Tensor:
+        options = {"first_sentence": first_sentence, "quiet": True}
+        texts = encode_texts(model, phrases, word_vectors, **options).to(device)
+        return model.localization_kernels(texts, components)
 
-def any_of_phrase(image: RegionImage, boxes: Tensor) -> Tensor:
-    """Say for each phrase (R,) whether something holds for any of its boxes (B,)."""
-    return torch.zeros(len(image.phrases)).index_add(0, image.phrase_of_box, boxes.float()) > 0
+    places = [place for place, _ in own]
+    scored = score_images([images[place] for place in places], batches, kernels, sigma)
+    return _gather(images, ((places[index], scores) for index, scores in scored))
 
 
 def score_images(
@@ -93,7 +90,7 @@ def score_images(
     batches: Iterable[MappedBatch],
     kernels: Callable[[list[str]], Tensor],
     sigma: float,
-) -> Iterator[tuple[RegionImage, Tensor | None]]:
+) -> Iterator[tuple[int, Scores | None]]:
     """Score image by image; their maps live only as long as their batch.
 
     Args:
@@ -103,44 +100,64 @@ def score_images(
         sigma: of the smoothed peak, as a share of the map's sides.
 
     Yields:
-        An image and the hits (R, P) of its regions; ``None`` if it could not be read.
+        The place of an image and the scores of its phrases; ``None`` if it could not be read.
     """
     for indices, _, maps, failures in batches:
         for failure in failures:
             logger.warning("left out: %s", failure.reason)
-            yield images[failure.index], None
+            yield failure.index, None
         phrases = [spoken_phrases(images[index]) for index in indices]
         weights = kernels([text for group in phrases for text in group])
         groups = weights.split([len(group) for group in phrases])
         for index, image_maps, group in zip(indices, maps, groups, strict=True):
             heat = kernel_heat_maps(image_maps, group).cpu()
-            yield images[index], score_regions(images[index], heat, sigma)
+            yield index, score_regions(images[index], heat, sigma)
 
 
-class Hits(NamedTuple):
-    """What all processes scored: R regions."""
+def score_regions(image: RegionImage, heat: Tensor, sigma: float) -> Scores:
+    """Say what hits the boxes of an image.
 
-    hits: Tensor  # (R, P), one column for each of ``POINTS``
-    large: Tensor  # (R,), True where the box is large
-    ids: Tensor  # (R,)
-    unreadable: list[int]  # ids of the images that could not be read
+    Args:
+        image: with R phrases.
+        heat: (S, h, w), the heat maps of its phrases that are not blank.
+        sigma: of the smoothed peak, as a share of the map's sides.
+
+    Returns:
+        The scores of the R phrases; a blank one points nowhere and misses.
+    """
+    spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
+    points = torch.full((len(spoken), 3, 2), float("nan"))
+    points[spoken, :2] = both_peaks(heat, image.size, sigma)
+    points[spoken, 2] = peaks(heat, image.size, corner=True)
+    highest, middle, corner = points.unbind(dim=1)
+    centre = torch.tensor(image.size).div(2).expand(len(spoken), 2)
+    is_largest = largest_boxes(image)
+
+    def hit(points: Tensor, of_largest: bool = False) -> Tensor:
+        inside = points_in_boxes(points[image.phrase_of_box], image.boxes)
+        return any_of_phrase(image, inside & is_largest if of_largest else inside)
+
+    columns = [hit(highest), hit(corner), hit(middle), hit(highest, True), hit(centre)]
+    return Scores(torch.stack([*columns, hit(centre, True)], dim=1), points[:, :2])
 
 
-def gather_hits(scored: Iterable[tuple[RegionImage, Tensor | None]]) -> Hits:
-    """Collect what all processes scored, each its own images."""
-    hits, large = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0).bool()]
-    ids = [torch.empty(0, dtype=torch.long)]
-    unreadable: list[int] = []
-    for image, image_hits in scored:
-        if image_hits is None:
-            unreadable.append(image.image_id)
-            continue
-        hits.append(image_hits)
-        large.append(any_of_phrase(image, large_boxes(image.boxes, image.size)))
-        ids.append(torch.tensor(image.region_ids))
-    together = (gather_rows(torch.cat(parts)) for parts in (hits, large, ids))
-    all_hits, all_large, all_ids = together
-    return Hits(all_hits, all_large, all_ids, gather_lists(unreadable))
+def any_of_phrase(image: RegionImage, boxes: Tensor) -> Tensor:
+    """Say for each phrase (R,) whether something holds for any of its boxes (B,)."""
+    return torch.zeros(len(image.phrases)).index_add(0, image.phrase_of_box, boxes.float()) > 0
+
+
+def largest_boxes(image: RegionImage) -> Tensor:
+    """Say which boxes (B,) are the largest of their phrase, the first of equally large ones."""
+    if len(image.boxes) == len(image.phrases):
+        return torch.ones(len(image.boxes), dtype=torch.bool)
+    areas = image.boxes[:, 2:].prod(dim=1)
+    order = areas.argsort(descending=True, stable=True)
+    largest = torch.zeros(len(areas), dtype=torch.bool)
+    seen: set[int] = set()
+    for place, phrase in zip(order.tolist(), image.phrase_of_box[order].tolist(), strict=True):
+        largest[place] = phrase not in seen
+        seen.add(phrase)
+    return largest
 
 
 def spoken_phrases(image: RegionImage) -> list[str]:
@@ -148,59 +165,20 @@ def spoken_phrases(image: RegionImage) -> list[str]:
     return [phrase for phrase in image.phrases if phrase.strip()]
 
 
-def unusual_regions(images: Sequence[RegionImage]) -> dict[str, list[int]]:
-    """List the ids of regions that nothing can hit: no phrase, no area, not in the image."""
-    found: dict[str, list[int]] = {"blank_phrases": [], "empty_boxes": [], "outside_boxes": []}
-    for image in images:
-        low, extent = image.boxes.split(2, dim=1)
-        empty = (extent <= 0).any(dim=1)
-        outside = ((low >= torch.tensor(image.size)) | (low + extent <= 0)).any(dim=1) & ~empty
-        blank = torch.tensor([not phrase.strip() for phrase in image.phrases])
-        unusual = blank, any_of_phrase(image, empty), any_of_phrase(image, outside)
-        for ids, chosen in zip(found.values(), unusual, strict=True):
-            ids += torch.tensor(image.region_ids)[chosen].tolist()
-    return found
-
-
-def category_average(hits: Tensor, ids: Tensor) -> dict[str, float]:
-    """Average the shares of hits (R, P) of each category, given by ids (R,): in percent."""
-    each = [hits[ids == category].double().mean(dim=0) for category in ids.unique()]
-    averages = (
-        torch.stack(each).mean(dim=0) * 100 if each else torch.full((len(POINTS),), float("nan"))
-    )
-    named = zip(POINTS, averages.tolist(), strict=True)
-    return {f"{name}@categories": average for name, average in named}
-
-
-def summarize(
-    scored: Hits, images: Sequence[RegionImage], by_category: bool = False
-) -> dict[str, Any]:
-    """Count hits in percent, and list what was left out or can only be missed.
-
-    Args:
-        scored: all regions.
-        images: all that were to be scored, also those whose files are missing.
-        by_category: True where the ids of regions are those of categories, to be averaged over.
-    """
-    missing = [image for image in images if not image.path]
-    return {
-        **shares(scored.hits, scored.large),
-        **(category_average(scored.hits, scored.ids) if by_category else {}),
-        "images": len(images) - len(missing) - len(scored.unreadable),
-        **unusual_regions(images),
-        "missing_images": [image.image_id for image in missing],
-        "missing_regions": [region for image in missing for region in image.region_ids],
-        "unreadable_images": scored.unreadable,
-    }
-
-
-def shares(hits: Tensor, large: Tensor) -> dict[str, float]:
-    """Count hits (R, P) in percent; ``@5%``: among the large boxes (R,) only. NaN of nothing."""
-    results = {}
-    for suffix, chosen in (("", torch.ones_like(large)), ("@5%", large)):
-        percentages = hits[chosen].double().mean(dim=0) * 100
-        for name, share in zip(POINTS, percentages.tolist(), strict=True):
-            measure, *variant = name.split("/")
-            results["/".join([measure + suffix, *variant])] = share
-        results[f"regions{suffix}"] = int(chosen.sum())
-    return results
+def _gather(images: Sequence[RegionImage], scored: Iterable[tuple[int, Scores | None]]) -> Game:
+    """Collect what all processes scored, each its own images, by their places."""
+    first = torch.tensor([0, *(len(image.phrases) for image in images)]).cumsum(dim=0)
+    hits, peaks = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0, 2, 2)]
+    numbers = [torch.empty(0, dtype=torch.long)]
+    unreadable: list[int] = []
+    for place, scores in scored:
+        if scores is None:
+            unreadable.append(place)
+            continue
+        hits.append(scores.hits)
+        peaks.append(scores.peaks)
+        numbers.append(torch.arange(int(first[place]), int(first[place + 1])))
+    own = torch.cat(numbers)
+    all_hits, all_numbers = in_order(torch.cat(hits), own)
+    all_peaks, _ = in_order(torch.cat(peaks), own)
+    return Game(Scores(all_hits, all_peaks), all_numbers, sorted(gather_lists(unreadable)))
