@@ -9,7 +9,7 @@ Examples:
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import evaluate_and_report, run
+from misc.cli import evaluate_and_report, listed, run
 from misc.cli.arguments import positive
 from misc.cli.options import (
     caption_options,
@@ -24,6 +24,8 @@ from misc.config import DATASETS, evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.data.captioned_images import CaptionedImage
+    from misc.data.paths import DataPaths
     from misc.runtime.failures import Failure
 
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
@@ -59,9 +61,19 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def listed_and_found(
+    args: argparse.Namespace, paths: "DataPaths", left_out: "list[Failure]"
+) -> "tuple[list[CaptionedImage], list[CaptionedImage]]":
+    """Read the images of the split, and say which of them have a file."""
+    from misc.data.captions import read_captions
+    from misc.data.photographs import only_found
+
+    images = read_captions(paths, (args.split,), left_out)
+    return images, only_found(images, f"{args.dataset} {args.split}", paths.folder)
+
+
 def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
     """Compute the metrics and lay them out as a table."""
-    from misc.data.captions import read_captions
     from misc.data.paths import data_paths
     from misc.evaluation.retrieval import format_metrics, retrieval_metrics
     from misc.inference.acceleration import accelerate
@@ -70,7 +82,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     left_out: list[Failure] = []
-    images = read_captions(paths, (args.split,), left_out)
+    listed_images, images = listed_and_found(args, paths, left_out)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     model = accelerate(model, args.precision, args.compile)
@@ -79,22 +91,27 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     )
     count, captions = len(embeddings[0]), len(embeddings[1])
     results: dict[str, Any] = retrieval_metrics(*embeddings, folds=args.folds)
-    title = f"{args.dataset} {args.split}: {count} images, {captions} captions"
-    tables = [title, format_metrics(results)]
+    title = (
+        f"{args.dataset} {args.split}: {count} of {len(listed_images)} images, {captions} captions"
+    )
+    missing = [image.image_id for image in listed_images if not image.found]
     protocol = (
         f"Retrieval on {args.dataset} {args.split}, images of {size} x {size} pixels, "
         f"folds: {args.folds}; recalls in percent, ranks from 1, ties count against the query"
     )
-    thousand, lines = one_thousand(args, len(images) - count + len(left_out), embeddings)
+    thousand, lines = one_thousand(args, len(listed_images) - count + len(left_out), embeddings)
     results |= {
         **{f"1K/{key}": value for key, value in thousand.items()},
         "protocol": "; ".join([protocol, *lines[:1]]),
         "images": count,
         "captions": captions,
+        "missing_images": missing,
         "images_left_out": len(images) - count,
         "annotations_left_out": len(left_out),
     }
-    return results, "\n".join([*tables, *lines])
+    if missing:
+        lines.append(f"images left out, their files are missing: {listed(missing)}")
+    return results, "\n".join([title, format_metrics(results), *lines])
 
 
 def one_thousand(

@@ -27,6 +27,8 @@ from misc.config import evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.data.outlines import InstanceImage
+    from misc.data.paths import DataPaths
     from misc.runtime.failures import Failure
 
 
@@ -70,6 +72,7 @@ def report(title: str, results: dict[str, Any]) -> str:
     )
     for key, text in (
         ("absent_categories", "categories in none of the images"),
+        ("missing_images", "images left out, their files are missing"),
         ("images_left_out", "images left out, the log says why"),
     ):
         if results[key]:
@@ -79,11 +82,24 @@ def report(title: str, results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
-    """Score the masks, and lay the results out as a table."""
+def outlined_images(
+    args: argparse.Namespace, paths: "DataPaths", left_out: "list[Failure]"
+) -> "tuple[list[InstanceImage], list[str]]":
+    """Read the images of val2014 or of a split of it, and the names of all categories."""
     from misc.data.captions import read_captions
     from misc.data.outlines import read_instances
+
+    images, names = read_instances(paths, not args.no_crowd, left_out)
+    if args.split:
+        chosen = {image.image_id for image in read_captions(paths, (args.split,), left_out)}
+        images = [image for image in images if image.image_id in chosen]
+    return images, names
+
+
+def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+    """Score the masks, and lay the results out as a table."""
     from misc.data.paths import data_paths
+    from misc.data.photographs import only_found
     from misc.evaluation.segmentation import gather_scores, score_images, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import map_image_files
@@ -92,15 +108,12 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     from misc.runtime.distributed import own_share
 
     paths = data_paths(args.data_root, args.dataset)
-    paths.existing(paths.images)
+    left_out: list[Failure] = []
+    listed_images, names = outlined_images(args, paths, left_out)
+    split = f"{args.dataset} {args.split or 'val2014'}"
+    images = only_found(listed_images, split, paths.folder)[: args.limit]
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision, args.compile)
-    left_out: list[Failure] = []
-    images, names = read_instances(paths, not args.no_crowd, left_out)
-    if args.split:
-        chosen = {image.image_id for image in read_captions(paths, (args.split,), left_out)}
-        images = [image for image in images if image.image_id in chosen]
-    images = images[: args.limit]
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     prompts = [args.prompt.replace("{name}", name) for name in names]
     texts = encode_texts(model, prompts, word_vectors, first_sentence=args.first_sentence)
@@ -111,9 +124,10 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
     scores = score_images(own, batches, texts.to(device), kernels, args.threshold)
     results: dict[str, Any] = {
-        "protocol": f"Segmentation on {args.dataset} {args.split or 'val2014'}, images of {size} x "
-        f"{size} pixels, {args.components} components, masks cut at {args.threshold}; from 0 to 1",
+        "protocol": f"Segmentation on {split}, images of {size} x {size} pixels, "
+        f"{args.components} components, masks cut at {args.threshold}; from 0 to 1",
         **summarize(gather_scores(scores, share), names),
+        "missing_images": [image.image_id for image in listed_images if not image.found],
         "annotations_left_out": len(left_out),
     }
     title = f"{args.dataset}: {results['images']} of {len(images)} images"

@@ -61,7 +61,6 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> dict[str, float]:
     """Train, and return the metrics of the last validation and the best rsum."""
-    from misc.data.captions import read_captions
     from misc.data.paths import data_paths, find_word_vectors
     from misc.data.training_dataset import TrainingDataset
     from misc.data.transforms import training_transform
@@ -69,14 +68,15 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.runtime.distributed import is_main, process_group
     from misc.runtime.signals import StopRequest
     from misc.training.loop import train_and_validate
+    from misc.training.photographs import training_images, validation_images
     from misc.training.runs import only_program_in, start_or_resume
-    from misc.training.settings import choose_settings, training_images
+    from misc.training.settings import choose_settings
     from misc.training.validation import event_log
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)
         paths = data_paths(args.data_root, config.dataset, config.captions, config.images)
-        images, validation_images = training_images(paths), read_captions(paths, ("val",))
+        images, held_out = training_images(paths), validation_images(paths)
         word_vectors = find_word_vectors(
             config.word_vectors, paths, dimension=model_config.word_dim, device=device
         )
@@ -91,7 +91,7 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         logger.info("%s: %d %s, %d epochs", folder, len(dataset), what, config.epochs)
         with only_program_in(folder), StopRequest() as stop, event_log(training) as log:
             train_and_validate(
-                training, dataset, validation_images, stop, args.workers, args.print_frequency, log
+                training, dataset, held_out, stop, args.workers, args.print_frequency, log
             )
         if is_main() and not stop:
             write_json(training.results, args.json)

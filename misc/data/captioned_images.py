@@ -15,3 +15,4 @@ class CaptionedImage:
     image_id: int
     path: Path
     captions: tuple[str, ...]
+    found: bool = True  # False if there is no such file

@@ -19,8 +19,8 @@ import torch
 
 from misc.data.coco_things import Size, read_size
 from misc.data.entries import leave_out, read_entries, read_id
-from misc.data.image_files import is_image
 from misc.data.paths import DataPaths
+from misc.data.photographs import Photographs
 from misc.data.region_images import Questions, RegionImage
 from misc.runtime.failures import Failure
 
@@ -58,7 +58,7 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
         ValueError: if no phrase of the split has a box.
     """
     file = paths.existing(paths.entities / f"{split}.txt")
-    files = _photographs(paths)
+    photographs = _photographs(paths)
     failures: list[Failure] = []
     not_asked = collections.Counter(dict.fromkeys(NOT_ASKED, 0))
     seen: set[int] = set()
@@ -71,7 +71,7 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
         annotations = _read_annotations(paths.entities / f"Annotations/{image_id}.xml", failures)
         sentences = paths.entities / f"Sentences/{image_id}.txt"
         phrases = list(_read_phrases(sentences, image_id, annotations, failures))
-        return _region_image(image_id, files.get(image_id), annotations, phrases, not_asked)
+        return _region_image(image_id, photographs.by_id(image_id), annotations, phrases, not_asked)
 
     lines = file.read_text(encoding="utf-8-sig").split()
     images = list(read_entries(lines, f"{file.name}, photograph", read, failures, str))
@@ -83,23 +83,14 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
     return Questions(asked, dict(not_asked))
 
 
-def _photographs(paths: DataPaths) -> dict[int, Path]:
-    """Index folders by the ids of photographs: what is before the first underscore of a name."""
+def _photographs(paths: DataPaths) -> Photographs:
+    """Index the photographs of Flickr30k, and those of Flickr8k, which are photographs of it."""
     if paths.own_images:
-        folders = [Path(paths.own_images)]
-        if not folders[0].is_dir():
-            raise FileNotFoundError(f"no such folder of images: {folders[0]}")
-    else:
-        folders = [DataPaths(paths.root, name).images for name in ("flickr30k", "flickr8k")]
-    files: dict[int, Path] = {}
-    for folder in filter(Path.is_dir, folders):
-        for file in sorted(filter(is_image, folder.iterdir())):
-            number = file.stem.split("_")[0]
-            if number.isdecimal():
-                files.setdefault(int(number), file)
-    if not files:
-        logger.warning("no photographs in %s", " or ".join(map(str, folders)))
-    return files
+        if not paths.folder.is_dir():
+            raise FileNotFoundError(f"no such folder of images: {paths.folder}")
+        return paths.photographs()
+    both = (DataPaths(paths.root, name).photographs() for name in ("flickr30k", "flickr8k"))
+    return Photographs(folder for one in both for folder in one.folders)
 
 
 def read_xml(file: Path) -> Element:

@@ -25,6 +25,7 @@ class InstanceImage:
     path: Path
     size: tuple[int, int]  # (width, height) in pixels
     instances: tuple[tuple[int, Segmentation], ...]  # place in the list of categories, outline
+    found: bool = True  # False if there is no such file
 
 
 def read_instances(
@@ -52,6 +53,7 @@ def read_instances(
                 (places[category], outline)
                 for category, outline in things.of_image.get(image.image_id, ())
             ),
+            image.found,
         )
         for image in things.images
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from misc.config import default_data_root
+from misc.data.photographs import Photographs
 from misc.runtime.distributed import main_first
 from misc.toy.dataset import ensure_toy
 from misc.toy.glove import ensure_glove
@@ -14,6 +15,12 @@ from misc.words.encoder_files import is_encoder
 from misc.words.pretrained_encoder import PretrainedEncoder
 from misc.words.token_vectors import TokenVectors
 from misc.words.word_vectors import WordVectors
+
+# Of photographs, as data sets are unpacked; one may lie in another, as in images/val2014.
+IMAGE_FOLDERS = (
+    "images", "Images", "Flicker8k_Dataset", "flickr30k-images", "flickr30k_images",
+    "train2014", "val2014", "train2017", "val2017",
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +36,12 @@ class DataPaths:
     dataset: str = "coco"
     visual_genome: Path | None = None  # its folder, if it is not under the root
     own_captions: str = ""  # of the data set "captions": see misc.data.own_captions
-    own_images: str = ""
+    own_images: str = ""  # the folder of its images, or of the photographs of another one
+
+    @property
+    def folder(self) -> Path:
+        """Folder in which photographs are looked for: the data set's, or one that was given."""
+        return Path(self.own_images) if self.own_images else self.root / self.dataset
 
     @property
     def split_file(self) -> Path:
@@ -38,17 +50,28 @@ class DataPaths:
 
     @property
     def images(self) -> Path:
-        """Folder of the photographs.
+        """Folder of the photographs, which may be in others, too: see ``photographs``.
 
-        COCO: images.cocodataset.org/zips/{train2014,val2014}.zip, unpacked here; Flickr:
-        shannon.cs.illinois.edu/DenotationGraph (on request), all files in this folder.
+        COCO: images.cocodataset.org/zips/{train2014,val2014,train2017,val2017}.zip, unpacked here;
+        Flickr: shannon.cs.illinois.edu/DenotationGraph (on request).
         """
-        return self.root / self.dataset / "images"
+        return Path(self.own_images) if self.own_images else self.folder / "images"
+
+    def photographs(self) -> Photographs:
+        """Index the folders that may hold photographs of the data set, each when it is needed."""
+        names = [Path(name, inner) for name in IMAGE_FOLDERS for inner in ("", *IMAGE_FOLDERS)]
+        return Photographs([self.folder, *(self.folder / name for name in names)])
 
     @property
     def instances(self) -> Path:
         """images.cocodataset.org/annotations/annotations_trainval2014.zip."""
         return self.root / self.dataset / "annotations" / "instances_val2014.json"
+
+    @property
+    def instances_of_2017(self) -> tuple[Path, Path]:
+        """The same in annotations_trainval2017.zip, of train2017 and val2017."""
+        folder = self.root / self.dataset / "annotations"
+        return folder / "instances_train2017.json", folder / "instances_val2017.json"
 
     @property
     def captions(self) -> Path:

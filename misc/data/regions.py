@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from misc.data.coco_releases import ids_of_val2014
 from misc.data.coco_things import CocoImage, Size, read_box, read_size, read_things
 from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import stream_json
 from misc.data.paths import DataPaths
+from misc.data.photographs import Photographs
 from misc.data.region_images import RegionImage
 from misc.runtime.failures import Failure
 
@@ -28,11 +30,15 @@ def read_coco_ids(paths: DataPaths, left_out: list[Failure] | None = None) -> se
         left_out: gets the ids that are none, which are logged in any case.
 
     Raises:
-        FileNotFoundError: if neither the captions nor the instances of val2014 are there.
+        FileNotFoundError: if neither the captions nor the instances of val2014 are there, nor
+            Karpathy's splits, which say it, too.
         ValueError: if the file is broken.
     """
     files = (file for file in (paths.captions, paths.instances) if file.exists())
-    file = paths.existing(next(files, paths.captions))
+    file = next(files, paths.captions)
+    if not file.exists() and paths.split_file.exists():
+        return ids_of_val2014(paths)
+    paths.existing(file)
     failures: list[Failure] = []
 
     def read(entry: dict[str, Any]) -> int:
@@ -69,8 +75,10 @@ def read_regions(
     sizes = _read_sizes(images_file, coco_ids, failures)
     regions = _read_phrases(regions_file, sizes, failures)
     leave_out(failures, left_out, logger)
+    photographs = Photographs(paths.region_image_folders)
     images = [
-        _region_image(paths, image_id, regions.pop(image_id))  # one after the other is let go
+        # One after the other is let go.
+        _region_image(image_id, photographs.by_id(image_id), regions.pop(image_id))
         for image_id in list(regions)
     ]
     if not images:
@@ -174,21 +182,16 @@ def _add(regions: dict[int, _Regions | None], region: dict[str, Any]) -> None:
         raise ValueError(f"region {number} is listed before, and otherwise")
 
 
-def _region_image(paths: DataPaths, image_id: int, found: _Regions) -> RegionImage:
+def _region_image(image_id: int, path: Path | None, found: _Regions) -> RegionImage:
     return RegionImage(
         image_id,
-        _region_image_path(paths, image_id),
+        path,
         found.size,
         tuple(found.phrases),
         tuple(found.phrases.values()),
         torch.tensor(found.boxes).view(-1, 4),
         torch.arange(len(found.phrases)),
     )
-
-
-def _region_image_path(paths: DataPaths, image_id: int) -> Path | None:
-    files = (folder / f"{image_id}.jpg" for folder in paths.region_image_folders)
-    return next((file for file in files if file.exists()), None)
 
 
 def read_category_boxes(
@@ -227,7 +230,7 @@ def _category_image(
     ids = sorted({category for category, _ in things})
     return RegionImage(
         image.image_id,
-        image.path if image.path.exists() else None,
+        image.path if image.found else None,
         image.size,
         tuple(ids),
         tuple(prompt.replace("{name}", names[category]) for category in ids),

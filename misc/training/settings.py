@@ -8,9 +8,6 @@ from pathlib import Path
 from misc.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from misc.cli.settings import given_settings
 from misc.config import TrainConfig
-from misc.data.captioned_images import CaptionedImage, NoImagesError
-from misc.data.captions import read_captions
-from misc.data.paths import DataPaths
 from misc.presets import PRESETS
 from misc.runtime.distributed import was_restarted
 from misc.training.image_weights import normalised_for
@@ -73,20 +70,6 @@ def _read_run(last: Path) -> Checkpoint:
     if "optimizer" not in checkpoint.training:
         raise ValueError(f"{last} is a converted model, not a run that could be resumed")
     return checkpoint
-
-
-def training_images(paths: DataPaths) -> list[CaptionedImage]:
-    """Read the images that are trained on: Karpathy's train and rest/val splits.
-
-    A data set without any, made for evaluation, is trained on its validation images with a
-    warning: good for a trial, and for nothing else.
-    """
-    try:
-        return read_captions(paths, ("train", "restval"))
-    except NoImagesError as error:
-        images = read_captions(paths, ("val",))
-        logger.warning("%s; a trial run on val: validation figures will mean nothing", error)
-        return images
 
 
 def check_settings(config: TrainConfig, model_config: ModelConfig | None = None) -> None:

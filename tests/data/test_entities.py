@@ -63,8 +63,11 @@ def test_phrases_with_boxes_are_asked_for_and_the_others_counted(paths):
 
 
 def test_photographs_are_found_by_their_id_in_any_folder(paths, tmp_path):
-    names = {"flickr30k/images": ["12.jpg", "x.jpg"], "flickr8k/images": ["12_b.jpg", "13_a.jpg"]}
-    names["mine"] = ["12_c.png", "13.txt"]
+    names = {
+        "flickr30k/images": ["12.jpg", "x.jpg"],
+        "flickr8k/images": ["12_693b08cb0e.jpg", "13_0123456789.jpg"],
+    }
+    names["mine"] = ["12_fedcba9876.png", "13.txt"]
     for folder, files in names.items():
         (tmp_path / folder).mkdir(parents=True)
         for file in files:
@@ -72,10 +75,13 @@ def test_photographs_are_found_by_their_id_in_any_folder(paths, tmp_path):
     add(paths, 12)
     add(paths, 13)
     found = [image.path for image in read_entities(paths, "val").images]
-    assert found == [tmp_path / "flickr30k/images/12.jpg", tmp_path / "flickr8k/images/13_a.jpg"]
+    assert found == [
+        tmp_path / "flickr30k/images/12.jpg",
+        tmp_path / "flickr8k/images/13_0123456789.jpg",
+    ]
     mine = dataclasses.replace(paths, own_images=str(tmp_path / "mine"))
     found = [image.path for image in read_entities(mine, "val").images]
-    assert found == [tmp_path / "mine/12_c.png", None]
+    assert found == [tmp_path / "mine/12_fedcba9876.png", None]
     with pytest.raises(FileNotFoundError, match="no such folder of images"):
         read_entities(dataclasses.replace(paths, own_images="absent"), "val")
 

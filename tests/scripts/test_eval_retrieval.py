@@ -36,7 +36,7 @@ def test_the_test_split_is_scored_and_reported(checkpoint, toy_root, tmp_path, c
     )
     assert (results["images"], results["captions"], results["images_left_out"]) == (16, 80, 0)
     assert json.loads(file.read_text()) == results
-    assert "toy test: 16 images, 80 captions" in capsys.readouterr().out
+    assert "toy test: 16 of 16 images, 80 captions" in capsys.readouterr().out
 
 
 def test_folds_are_averaged(checkpoint, toy_root):

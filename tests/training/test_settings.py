@@ -6,7 +6,8 @@ import train
 from misc.config import TrainConfig
 from misc.data.paths import DataPaths
 from misc.training import image_weights
-from misc.training.settings import check_settings, training_images
+from misc.training.photographs import training_images
+from misc.training.settings import check_settings
 from models.config import ModelConfig
 from tests.training.small_runs import run_train
 
@@ -103,6 +104,8 @@ def test_a_broken_file_of_captions_is_not_taken_for_a_set_without_training_image
     paths.split_file.parent.mkdir()
     entry = {"imgid": 1, "split": "val", "filename": "a.jpg", "sentences": [{"raw": "a dog"}]}
     paths.split_file.write_text(json.dumps({"images": [entry]}), encoding="utf-8")
+    paths.images.mkdir()
+    (paths.images / "a.jpg").touch()
     assert [image.image_id for image in training_images(paths)] == [1]
     paths.split_file.write_text('{"images": [{}]}', encoding="utf-8")
     with pytest.raises(ValueError, match="not in the format of Karpathy") as raised:

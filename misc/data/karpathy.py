@@ -1,0 +1,67 @@
+"""Reader of Karpathy's splits."""
+
+import collections
+import functools
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from misc.data.captioned_images import CaptionedImage, NoImagesError
+from misc.data.entries import leave_out, read_entries, read_id
+from misc.data.json_files import format_of, read_json
+from misc.data.paths import DataPaths
+from misc.runtime.failures import Failure
+
+logger = logging.getLogger(__name__)
+
+
+def read_karpathy(
+    paths: DataPaths, splits: Collection[str], left_out: list[Failure] | None = None
+) -> list[CaptionedImage]:
+    """Read the images of some splits from Karpathy's ``dataset.json``.
+
+    Arguments and errors are those of ``misc.data.captions.read_captions``. An entry that cannot be
+    read, and a caption without a word, are left out and named.
+    """
+    file = paths.existing(paths.split_file)
+    with format_of(file, "Karpathy's splits"):
+        entries = list(read_json(file)["images"])
+    counts: collections.Counter[str] = collections.Counter()
+    images: list[CaptionedImage] = []
+    failures: list[Failure] = []
+    photographs, read = paths.photographs(), functools.partial(_read_entry, paths.images)
+    for split, image, sentences in read_entries(entries, f"{file.name}, image", read, failures):
+        counts[split] += 1
+        if split in splits:
+            what = f"{file.name}, image {image.image_id} ({image.path.name}), caption"
+            captions = tuple(read_entries(sentences, what, _read_sentence, failures))
+            path = photographs.find(image.path)
+            images.append(CaptionedImage(image.image_id, path or image.path, captions, bool(path)))
+    if not counts and failures:
+        raise ValueError(f"{file} is not in the format of Karpathy's splits: {failures[0].reason}")
+    leave_out(failures, left_out, logger)
+    if not images:
+        present = ", ".join(f"{split} ({count})" for split, count in counts.items())
+        raise NoImagesError(
+            f"{file} has no image in {' or '.join(splits)}; it has {present or 'none'}"
+        )
+    return images
+
+
+def _read_entry(folder: Path, entry: dict[str, Any]) -> tuple[str, CaptionedImage, list[Any]]:
+    """Read the split of an entry, its image, and the sentences that are yet to be read."""
+    number = entry.get("cocoid")
+    number = entry["imgid"] if number is None else number
+    path = folder / (entry.get("filepath") or "") / entry["filename"]
+    split = entry["split"]
+    if not isinstance(split, str):
+        raise ValueError(f"{split!r:.80} is no split")
+    return split, CaptionedImage(read_id(number), path, ()), list(entry["sentences"])
+
+
+def _read_sentence(sentence: dict[str, Any]) -> str:
+    text = sentence["raw"]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{text!r:.80} has no word")
+    return text
