@@ -5,13 +5,15 @@ Examples:
     python localize.py -p best_model.pth.tar -i photos dog.jpg -t "a dog" --boxes --npz -o out
 
 A dot marks the highest cell of a heat map, a ring that of the smoothed one. Each heat map is
-stretched to its own range, so that it says where a phrase would be, not whether it is there.
+stretched to its own range, so that it says where a phrase would be. Whether it is there is said by
+the percentage of the images kept with the checkpoint, of its validation, that fit the phrase less;
+below 80, it is probably not, and drawn faint.
 """
 
 import argparse
 import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +83,7 @@ def write_pictures(
     images: list[Path],
     batches: "Iterable[MappedBatch]",
     kernels: "Tensor",
+    percents: "Callable[[Tensor], Tensor]",
 ) -> "tuple[list[dict[str, Any]], list[Failure]]":
     """Write the picture of each image, and say what is in it; also which could not be shown."""
     from misc.evaluation.localization import kernel_heat_maps
@@ -90,12 +93,13 @@ def write_pictures(
     names = output_names(images)
     written: list[dict[str, Any]] = []
     failed: list[Failure] = []
-    for indices, _, maps, failures in batches:
+    options = args.peak_sigma, args.threshold, args.boxes, args.npz
+    for indices, embeddings, maps, failures in batches:
         failed += failures
-        for index, image_maps in zip(indices, maps, strict=True):
+        fits = percents(embeddings).tolist()
+        for index, image_maps, fit in zip(indices, maps, fits, strict=True):
             heat = kernel_heat_maps(image_maps, kernels).cpu()
-            options = args.peak_sigma, args.threshold, args.boxes, args.npz
-            inputs = images[index], args.texts, heat, *options, args.output / names[index]
+            inputs = images[index], args.texts, heat, fit, *options, args.output / names[index]
             write = functools.partial(write_outputs, *inputs)
             item = read_item(index, str(images[index]), write)
             if isinstance(item, Failure):
@@ -111,6 +115,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     """Write the pictures, and return what is where in them."""
     from misc.checkpoints.checkpoint import read_checkpoint
     from misc.data.paths import DataPaths
+    from misc.evaluation.presence import percentiles
     from misc.inference.acceleration import accelerate
     from misc.inference.batches import map_image_files
     from misc.inference.encode import encode_texts
@@ -129,7 +134,13 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     size = args.image_size or checkpoint.image_size
     workers = min(args.workers, len(images) // args.batch_size)
     batches = map_image_files(model, images, size, args.batch_size, workers=workers)
-    written, failed = write_pictures(args, images, batches, kernels)
+    if checkpoint.reference is None:
+        logger.info("the checkpoint has no images of reference: unknown whether phrases are there")
+
+    def percents(embeddings: "Tensor") -> "Tensor":
+        return percentiles(embeddings.float().cpu(), texts, checkpoint.reference)
+
+    written, failed = write_pictures(args, images, batches, kernels, percents)
     if not written:
         raise ValueError(f"none of the {len(images)} images can be shown: {failed[0].reason}")
     results = {"images": written, "left_out": [failure.name for failure in failed]}

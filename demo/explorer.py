@@ -16,6 +16,7 @@ from misc.embedder import Embedder
 from misc.evaluation.localization import both_peaks
 from misc.features.search import nearest
 from misc.pictures.heat_maps import mark_peaks, overlay
+from misc.pictures.presence import strength, titled
 from misc.runtime.failures import apart, read_item, tell
 from misc.words.token_vectors import required
 
@@ -38,15 +39,16 @@ class View:
     heat_map: Tensor | None = None  # (h, w)
     file: Path | None = None
     sigma: float = PEAK_SIGMA  # of the smoothing, as a share of the image's sides
+    percent: float = float("nan")  # of other images that fit the phrase less, if that is known
 
-    def picture(self, strength: float) -> Image.Image:
+    def picture(self, opacity: float) -> Image.Image:
         """Lay the heat map over the image: from 0, the image alone, to 1, nothing but heat.
 
-        A dot is the peak, a ring that of the smoothed heat map.
+        A dot is the peak, a ring that of the smoothed map; what is probably not there is faint.
         """
-        if self.heat_map is None or strength == 0:
+        if self.heat_map is None or opacity == 0:
             return self.image
-        picture = overlay(self.image, self.heat_map, strength)
+        picture = overlay(self.image, self.heat_map, opacity * strength(self.percent))
         points = both_peaks(self.heat_map[None], picture.size, self.sigma)[0]
         mark_peaks(picture, *points.tolist())
         return picture
@@ -130,11 +132,13 @@ class Explorer:
         tell(failures, logger)
         return views
 
-    def _view(self, file: Path, title: str = "", text: str = "") -> View:
+    def _view(self, file: Path, text: str = "", score: float = 0, percent: float = 0) -> View:
         """Show an image, and where a text is in it, if there is one."""
         image = load_image(file)
-        heat_map = self.embedder.localize(image, [text])[0] if text else None
-        return View(shown(image), title, heat_map, file, self.sigma)
+        if not text:
+            return View(shown(image), file=file)
+        title, heat_map = titled(f"{score:.2f}", percent), self.embedder.localize(image, [text])[0]
+        return View(shown(image), title, heat_map, file, self.sigma, percent)
 
     def search(self, text: str) -> list[View]:
         """Find the images that fit a text best, the best first, and where it is in each.
@@ -149,10 +153,12 @@ class Explorer:
         check_length(text)
         query = self.embedder.embed_texts([text])
         scores, rows = nearest(query, self.gallery.embeddings, TOP_IMAGES)
-        found = zip(scores[0].tolist(), (self.gallery.images[row] for row in rows[0]), strict=True)
+        percents = self.embedder.percentiles(self.gallery.embeddings[rows[0]], query)[:, 0]
+        files = [self.gallery.images[row] for row in rows[0]]
+        found = zip(files, scores[0].tolist(), percents.tolist(), strict=True)
         views, failures = apart(
-            read_item(place, str(file), functools.partial(self._view, file, f"{score:.2f}", text))
-            for place, (score, file) in enumerate(found)
+            read_item(place, str(file), functools.partial(self._view, file, text, score, percent))
+            for place, (file, score, percent) in enumerate(found)
         )
         tell(failures, logger)
         if not views:
@@ -160,22 +166,23 @@ class Explorer:
         return views
 
     def ask(self, image: Image.Image, text: str) -> list[View]:
-        """Show where each phrase of a text is in an image, with its similarity to the image.
+        """Show where each phrase of a text is in an image, with its similarity, and if it is there.
 
         Raises:
             ValueError: if there is no phrase, or too many.
         """
         phrases = parse_phrases(text)
-        scores = self.embedder.embed_texts(phrases) @ self.embedder.embed_images([image])[0]  # (M,)
+        texts, embedding = self.embedder.embed_texts(phrases), self.embedder.embed_images([image])
+        scores = (texts @ embedding[0]).tolist()
+        percents = self.embedder.percentiles(embedding, texts)[0].tolist()
         heat_maps = self.embedder.localize(image, phrases)
-        titles = [
-            f"{phrase} · {score:.2f}"
-            for phrase, score in zip(phrases, scores.tolist(), strict=True)
-        ]
-        return [
-            View(shown(image), *each, sigma=self.sigma)
-            for each in zip(titles, heat_maps, strict=True)
-        ]
+        views = []
+        for phrase, score, percent, heat_map in zip(
+            phrases, scores, percents, heat_maps, strict=True
+        ):
+            title = titled(f"{phrase} · {score:.2f}", percent)
+            views.append(View(shown(image), title, heat_map, None, self.sigma, percent))
+        return views
 
     def captions(self, image: Image.Image) -> list[tuple[str, float]]:
         """Choose the captions that fit an image best, with their similarity to it; maybe none."""

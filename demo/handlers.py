@@ -79,7 +79,11 @@ class Handlers:
             views = self.explorer.ask(image, text)
         except ValueError as error:
             return note(str(error), problem=True), None, []
-        message = "Where each phrase would be, with its similarity: low means it is not there."
+        message = "Where each phrase would be, with its similarity"
+        if self.explorer.embedder.reference is None:
+            message += ": low means it is not there."
+        else:
+            message += ", and how many percent of other images fit it less."
         return self._known(text, message), tiles(views, strength), views
 
     def ask_again(self, text: str, image: Image.Image | None, strength: float) -> tuple[Any, ...]:

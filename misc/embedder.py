@@ -14,6 +14,7 @@ from misc.data.decoding import load_image, to_rgb
 from misc.data.paths import DataPaths, find_word_vectors
 from misc.data.transforms import evaluation_transform
 from misc.evaluation.localization import COMPONENTS, heat_maps
+from misc.evaluation.presence import percentiles
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_texts
 from misc.runtime.device import select_device
@@ -56,6 +57,7 @@ class Embedder:
         checkpoint = read_checkpoint(path)
         self.model = accelerate(build_model(checkpoint, path).to(self.device))
         self.image_size = image_size or checkpoint.image_size
+        self.reference = checkpoint.reference
         self.batch_size = batch_size
         self._open_word_vectors = functools.partial(
             find_word_vectors,
@@ -126,3 +128,16 @@ class Embedder:
         embeddings = self.embed_texts(texts)
         maps = self.model.activation_maps(self._pixels([image]))[0].cpu()
         return heat_maps(maps, embeddings, components or min(COMPONENTS, len(maps)))
+
+    def percentiles(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Say whether texts are in images: how many other images fit them less, in percent.
+
+        Args:
+            images: (N, D), from ``embed_images``.
+            texts: (M, D), from ``embed_texts``.
+
+        Returns:
+            (N, M); below ``misc.evaluation.presence.ABSENT`` a text is probably not there. NaN if
+            the checkpoint has no images of reference.
+        """
+        return percentiles(images, texts, self.reference)

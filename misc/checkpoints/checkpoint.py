@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from misc.checkpoints.hub import FILES
+from misc.checkpoints.hub import FILES, REFERENCE
 from misc.checkpoints.published import (
     convert_published,
     is_image_weights,
@@ -18,6 +18,7 @@ from misc.checkpoints.tensor_files import (
     check_tensors,
     load_strictly,
     read_safetensors,
+    read_tensors,
     read_torch_file,
 )
 from misc.config import evaluation_size
@@ -37,6 +38,7 @@ class Checkpoint:
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
     recorded_size: int | None = None  # of images, where a folder says it
     word_table: str = ""  # fingerprint of the word vectors, where a folder says it
+    reference: Tensor | None = None  # (R, D), embeddings of validation images; percentiles use them
 
     @property
     def image_size(self) -> int:
@@ -54,9 +56,12 @@ class Checkpoint:
         }
 
 
-def save_checkpoint(path: Path, model: JointEmbedding, training: dict[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, model: JointEmbedding, training: dict[str, Any], reference: Tensor | None = None
+) -> None:
     """Write a model and the state of its training; a killed process leaves the old file."""
-    write_checkpoint(path, Checkpoint(model.config, model.state_dict(), training))
+    checkpoint = Checkpoint(model.config, model.state_dict(), training, reference=reference)
+    write_checkpoint(path, checkpoint)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -65,6 +70,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "config": dataclasses.asdict(checkpoint.config),
         "state_dict": checkpoint.state_dict,
+        "reference": checkpoint.reference,
         **checkpoint.about,
         "training": checkpoint.training,
     }
@@ -89,6 +95,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         path = path / "model.safetensors"
     if path.suffix == ".safetensors":
         weights, content = read_safetensors(path)
+        reference = path.with_name(REFERENCE)
+        if isinstance(content, dict) and reference.exists():
+            content["reference"] = read_tensors(reference).get("reference")
         return _from_content(content, weights, path)
     content = read_torch_file(path)
     if is_published(content):
@@ -123,6 +132,7 @@ def _from_content(content: object, tensors: object, path: Path) -> Checkpoint:
         training,
         recorded_size=_read_image_size(about.get("preprocessing"), config, path),
         word_table=str(about.get("word_table_sha256", "")),
+        reference=_read_reference(content.get("reference"), config, path),
     )
 
 
@@ -146,6 +156,18 @@ def _read_image_size(preprocessing: object, config: ModelConfig, path: Path) -> 
             f"of the model's settings, {config.image_statistics}, not {preprocessing!r}"
         )
     return size
+
+
+def _read_reference(tensor: object, config: ModelConfig, path: Path) -> Tensor | None:
+    if tensor is None:
+        return None
+    reference = check_tensors({"reference": tensor}, path)["reference"]
+    if reference.dim() != 2 or not len(reference) or reference.shape[1] != config.embedding_dim:
+        raise ValueError(
+            f"{path}: the images of reference should be rows of {config.embedding_dim} numbers, "
+            f"not {tuple(reference.shape)}"
+        )
+    return reference.half()
 
 
 def _read_config(values: object, path: Path) -> ModelConfig:

@@ -4,21 +4,31 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from misc.runtime.files import replacing_files
 from misc.runtime.hub import HUB_ERRORS, reason_of
 from models.joint_embedding import JointEmbedding
 
-FILES = ["config.json", "model.safetensors"]  # all that is read, so nothing else is downloaded
+REFERENCE = "reference.safetensors"  # embeddings of images, where a model has them
+# All that is read, so nothing else is downloaded.
+FILES = ["config.json", "model.safetensors", REFERENCE]
 
 
-def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = None) -> None:
+def save_folder(
+    folder: Path,
+    model: JointEmbedding,
+    card: ModelCard | None = None,
+    reference: Tensor | None = None,
+) -> None:
     """Write what ``model.save_pretrained`` does, each file once all of them are whole.
 
     Args:
         folder: where the files go, over those of the same names.
         model: what is written.
         card: the model card, ``README.md``; ``None`` is a short one.
+        reference: (R, D), embeddings of images of reference, if the model has them.
 
     Raises:
         FullDiskError: if there is no space for it; what was there before stays whole.
@@ -29,10 +39,14 @@ def save_folder(folder: Path, model: JointEmbedding, card: ModelCard | None = No
             card.save(temporary / "README.md")
         try:
             model.save_pretrained(temporary)
+            if reference is not None:
+                save_file({"reference": reference}, temporary / REFERENCE)
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        settings, weights = temporary / "config.json", temporary / "model.safetensors"
-        weights.chmod(settings.stat().st_mode)  # safetensors lets nobody else read its files
+        for weights in temporary.glob("*.safetensors"):  # of which nobody else may read any
+            weights.chmod((temporary / "config.json").stat().st_mode)
+    if reference is None:
+        (folder / REFERENCE).unlink(missing_ok=True)  # of another model
 
 
 def push(folder: Path, name: str) -> str:

@@ -49,4 +49,5 @@ def publish(
     checkpoint.training = {"config": shareable(training)} if training else {}
     model = build_model(checkpoint, path)
     source = f"{PREFIX}{name}" if name else folder.name
-    save_folder(folder, model, model_card(model, source, license, results))
+    card = model_card(model, source, license, results)
+    save_folder(folder, model, card, checkpoint.reference)

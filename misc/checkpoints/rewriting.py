@@ -35,7 +35,7 @@ def convert(old: str, new: Path, safetensors: bool = False, force: bool = False)
     if written.exists() and not force:
         raise FileExistsError(f"{written} exists; --force overwrites it")
     if safetensors:
-        save_folder(new, model)
+        save_folder(new, model, reference=checkpoint.reference)
     else:
         write_checkpoint(new, checkpoint)
     return written
@@ -58,5 +58,6 @@ def describe(file: str) -> dict[str, Any]:
         "config": dataclasses.asdict(checkpoint.config),
         "training": training,
         "notes": checkpoint.notes,
+        "reference_images": 0 if checkpoint.reference is None else len(checkpoint.reference),
         "numbers": {**parts, "total": sum(parts.values())},
     }

@@ -121,14 +121,23 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], Any]:
                 f"no {file}; a checkpoint is a file, or a folder with model.safetensors "
                 "and config.json"
             )
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    tensors = read_tensors(path)
     try:
         return tensors, json.loads(settings.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{settings} is not valid JSON: {error}") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of safetensors to the CPU.
+
+    Raises:
+        ValueError: if it is none; the message names it.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
 
 
 def check_tensors(tensors: object, path: Path) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Files of localisation: a picture an image, and its raw heat maps."""
 
 import collections
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def write_outputs(
     image_file: Path,
     phrases: Sequence[str],
     heat: Tensor,
+    percents: Sequence[float],
     sigma: float,
     threshold: float,
     boxes: bool,
@@ -46,9 +48,10 @@ def write_outputs(
     """Write the picture of an image, and maybe its raw heat maps (M, h, w).
 
     Returns:
-        The picture's ``file`` and, for each phrase, the peak (x, y), that of the heat map smoothed
-        by ``sigma``, and the box (x, y, width, height) around the mask, in pixels of the upright
-        image.
+        The picture's ``file`` and, for each phrase, ``fits_better_than`` so many percent of the
+        images of reference (``None`` if it is unknown), the peak (x, y), that of the heat map
+        smoothed by ``sigma``, and the box (x, y, width, height) around the mask, in pixels of the
+        upright image.
     """
     size, image = upright_size(image_file), load_image(image_file, longest=TILE)
     points = both_peaks(heat, size, sigma)
@@ -57,22 +60,18 @@ def write_outputs(
     regions = torch.cat(each)
     scale = torch.tensor(image.size) / torch.tensor(size)
     shown = regions * scale.repeat(2) if boxes else None
-    picture = localization_panel(image, image_file.name, phrases, heat, points * scale, shown)
+    marks = points * scale, percents, shown
+    picture = localization_panel(image, image_file.name, phrases, heat, *marks)
     save_png(picture, path.with_name(f"{path.name}.png"))
     if npz:
         arrays = {"heat_maps": heat, "boxes": regions, "image_size": size, "phrases": phrases}
         arrays |= {"peaks": points[:, 0], "smoothed_peaks": points[:, 1]}
         _write_arrays(path.with_name(f"{path.name}.npz"), arrays)
-    return {
-        "image": str(image_file),
-        "file": f"{path}.png",
-        "phrases": [
-            {"phrase": phrase, "peak": peak, "smoothed_peak": smoothed, "box": box}
-            for phrase, (peak, smoothed), box in zip(
-                phrases, points.tolist(), regions.tolist(), strict=True
-            )
-        ],
-    }
+    known = [None if math.isnan(percent) else percent for percent in percents]
+    names = "phrase", "fits_better_than", "peak", "smoothed_peak", "box"
+    columns = phrases, known, points[:, 0].tolist(), points[:, 1].tolist(), regions.tolist()
+    found = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return {"image": str(image_file), "file": f"{path}.png", "phrases": found}
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

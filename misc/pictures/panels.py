@@ -9,7 +9,8 @@ import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from misc.pictures.heat_maps import mark_box, mark_peaks, overlay
+from misc.pictures.heat_maps import OPACITY, mark_box, mark_peaks, overlay
+from misc.pictures.presence import strength, titled
 
 COLUMNS = 4  # tiles in a row of a panel
 GAP = 8  # pixels around tiles and titles
@@ -83,6 +84,7 @@ def localization_panel(
     phrases: Sequence[str],
     heat_maps: Tensor,
     points: Tensor,
+    percents: Sequence[float],
     boxes: Tensor | None = None,
 ) -> Image.Image:
     """Show an image and, for each phrase, where it is in the image.
@@ -94,13 +96,14 @@ def localization_panel(
         heat_maps: (M, h, w).
         points: (M, 2, 2), the peaks, of which the first gets a dot and the second a ring, x and
             y in pixels of the image.
+        percents: M, of other images that fit the phrases less; NaN where that is unknown.
         boxes: (M, 4), x, y, width and height in pixels; ``None`` draws no boxes.
     """
     tiles = [(title, image)]
-    for place, phrase in enumerate(phrases):
-        tile = overlay(image, heat_maps[place])
+    for place, (phrase, percent) in enumerate(zip(phrases, percents, strict=True)):
+        tile = overlay(image, heat_maps[place], OPACITY * strength(percent))
         if boxes is not None:
             mark_box(tile, boxes[place].tolist())
         mark_peaks(tile, *points[place].tolist())
-        tiles.append((phrase, tile))
+        tiles.append((titled(phrase, percent), tile))
     return panel(tiles)

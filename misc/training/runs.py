@@ -63,6 +63,7 @@ class Run:
     save_every: float = math.inf  # seconds between two checkpoints within an epoch
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
     average: AveragedModel | None = None  # moving average of the model, if there is to be one
+    reference: Tensor | None = None  # (R, D), embeddings of the last validation's images
 
     @property
     def measured(self) -> JointEmbedding:
@@ -96,7 +97,7 @@ class Run:
         if self.average is not None:
             steps = int(self.average.n_averaged)
             training["trained"] = {"weights": self.model.state_dict(), "averaged_steps": steps}
-        save_checkpoint(self.folder / name, self.measured, training)
+        save_checkpoint(self.folder / name, self.measured, training, self.reference)
         self.saved_at = time.monotonic()
 
     def save_if_due(self) -> None:
@@ -198,7 +199,9 @@ def start_or_resume(
         logger.info("resuming %s at epoch %d, batch %d", folder, progress.epoch, progress.batch)
     if is_main():
         _prepare_folder(folder, model_config, config)
-    return Run(folder, config, model, optimizer, progress, save_every, average=average)
+    reference = checkpoint.reference if checkpoint else None
+    settings = folder, config, model, optimizer, progress, save_every
+    return Run(*settings, average=average, reference=reference)
 
 
 def _prepare_folder(folder: Path, model_config: ModelConfig, config: TrainConfig) -> None:

@@ -9,6 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from misc.data.captioned_images import CaptionedImage
 from misc.data.training_dataset import Features
+from misc.evaluation.presence import references
 from misc.evaluation.retrieval import retrieval_metrics
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_pairs
@@ -39,6 +40,8 @@ def validate(
 ) -> dict[str, float]:
     """Measure retrieval on the validation images, and draw heat maps of a few.
 
+    Their embeddings become the run's images of reference.
+
     Args:
         run: the run whose epoch it is.
         images: of the validation split, with their captions.
@@ -57,6 +60,7 @@ def validate(
         if picture is not None:
             pixels = np.asarray(picture)
             writer.add_image("heat maps", pixels, run.progress.epoch, dataformats="HWC")
+    run.reference = references(embeddings[0])
     return retrieval_metrics(*embeddings)
 
 

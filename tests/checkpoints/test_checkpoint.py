@@ -202,3 +202,41 @@ def test_info_tells_settings_progress_and_sizes(path, capsys):
 def test_info_of_a_file_with_impossible_settings_builds_no_model(path, capsys):
     changed(path, config=vars(MINIATURE) | {"stages": 9})
     assert run("info", path)["config"]["stages"] == 9
+
+
+def test_images_of_reference_go_with_a_model_through_each_of_its_forms(model, tmp_path):
+    reference = torch.randn(5, 16).half()
+    save_checkpoint(tmp_path / "a.pt", model, TRAINING, reference)
+    run("convert", tmp_path / "a.pt", tmp_path / "folder", "--safetensors")
+    run("convert", tmp_path / "folder", tmp_path / "b.pt")
+    for path in (tmp_path / "a.pt", tmp_path / "folder", tmp_path / "b.pt"):
+        found = read_checkpoint(path).reference
+        assert found is not None and torch.equal(found, reference)
+        assert run("info", path)["reference_images"] == 5
+    modes = {file.stat().st_mode for file in (tmp_path / "folder").iterdir()}
+    assert len(modes) == 1
+
+
+def test_a_folder_keeps_no_images_of_reference_of_another_model(path, model, tmp_path):
+    save_checkpoint(tmp_path / "a.pt", model, TRAINING, torch.randn(5, 16).half())
+    run("convert", tmp_path / "a.pt", tmp_path / "folder", "--safetensors")
+    run("convert", path, tmp_path / "folder", "--safetensors", "--force")
+    assert read_checkpoint(path).reference is None
+    assert read_checkpoint(tmp_path / "folder").reference is None
+    assert run("info", path)["reference_images"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (torch.zeros(5, 8), r"rows of 16 numbers, not \(5, 8\)"),
+        (torch.zeros(16), r"rows of 16 numbers, not \(16,\)"),
+        (torch.zeros(0, 16), "rows of 16 numbers"),
+        (torch.full((5, 16), float("nan")), "NaN"),
+        ([1, 2], "'reference' is not a plain tensor"),
+    ],
+)
+def test_images_of_reference_that_are_none_are_refused(path, reference, message):
+    changed(path, reference=reference)
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(path)

@@ -54,7 +54,7 @@ def test_a_model_on_the_hub_is_downloaded_in_its_revision(folder, model, monkeyp
         return str(folder)
 
     monkeypatch.setattr("misc.runtime.hub.snapshot_download", download)
-    files = ["config.json", "model.safetensors"]
+    files = ["config.json", "model.safetensors", "reference.safetensors"]
     assert_same_weights(load_model("hf://user/beans"), model)
     assert Embedder("hf://user/beans@v2", device="cpu").image_size == 128
     assert asked == [("user/beans", None, files), ("user/beans", "v2", files)]
@@ -97,7 +97,7 @@ def test_a_push_uploads_the_folder_as_it_is(checkpoint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(hub, "HfApi", FakeApi)
     publish(checkpoint, tmp_path / "model", "--push", "user/beans", "--license", "mit")
-    files = ["README.md", "config.json", "model.safetensors"]
+    files = ["README.md", "config.json", "model.safetensors", "reference.safetensors"]
     assert calls == [("user/beans", True), ("user/beans", tmp_path / "model", files)]
     card = ModelCard.load(tmp_path / "model" / "README.md")
     assert card.data.license == "mit"

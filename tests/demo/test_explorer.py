@@ -3,9 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.explorer import SHOWN_SIDE, Explorer, parse_phrases, read_upload, shown
+from demo.explorer import SHOWN_SIDE, Explorer, View, parse_phrases, read_upload, shown
 from demo.gallery import Gallery, folder_gallery
 from misc.data.decoding import load_image
+from misc.pictures.presence import FAINT
 
 
 def test_phrases_are_what_is_between_commas_and_line_ends():
@@ -89,6 +90,29 @@ def test_views_smooth_as_they_were_told(embedder, explorer):
     views = Explorer(embedder, explorer.gallery, sigma=0.3).search("a dog")
     assert {view.sigma for view in views} == {0.3}
     assert Explorer(embedder, explorer.gallery, 0.3).ask(views[0].image, "a dog")[0].sigma == 0.3
+
+
+def test_views_say_whether_a_phrase_is_there_if_that_is_known(embedder, explorer, monkeypatch):
+    (unknown,) = explorer.ask(load_image(explorer.gallery.images[2]), "a dog")
+    assert np.isnan(unknown.percent)
+    monkeypatch.setattr(embedder, "reference", explorer.gallery.embeddings.half())
+    text = embedder.embed_texts(["a dog"])
+    expected = embedder.percentiles(explorer.gallery.embeddings, text)[:, 0].tolist()
+    for view in explorer.search("a dog"):
+        percent = expected[explorer.gallery.images.index(view.file)]
+        assert view.percent == percent
+        assert f" · {percent:.0f} %" in view.title
+        (asked,) = explorer.ask(load_image(view.file), "a dog")
+        assert asked.percent == pytest.approx(percent, abs=7)  # another batch, one rank aside
+
+
+def test_what_is_probably_not_there_is_faint_on_the_page():
+    heat_map = torch.zeros(4, 4)
+    heat_map[3, 3] = 1
+    image = Image.new("RGB", (80, 80), "teal")
+    sure, unsure = (View(image, "", heat_map, percent=each).picture(1) for each in (99.0, 10.0))
+    plain, hot, faint = (np.asarray(each, int)[78, 78] for each in (image, sure, unsure))
+    assert np.abs(faint - plain - FAINT * (hot - plain)).max() <= 1
 
 
 def test_captions_are_the_nearest(explorer):

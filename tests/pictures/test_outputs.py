@@ -32,9 +32,18 @@ def test_large_photographs_are_shown_small_but_places_are_those_of_their_pixels(
     heat = torch.zeros(2, 4, 4)
     heat[0, 0, 3] = heat[1, 3, 0] = 1.0
     found = write_outputs(
-        tmp_path / "photo.jpg", ["right", "left"], heat, 0.1, 0.7, True, False, tmp_path / "out"
+        tmp_path / "photo.jpg",
+        ["right", "left"],
+        heat,
+        [97.0, float("nan")],
+        0.1,
+        0.7,
+        True,
+        False,
+        tmp_path / "out",
     )
     right, left = found["phrases"]
+    assert (right["fits_better_than"], left["fits_better_than"]) == (97.0, None)
     assert (right["peak"], left["peak"]) == ([3584.0, 256.0], [512.0, 1792.0])
     assert right["box"][0] > 2800 and right["box"][0] + right["box"][2] == 4096
     with Image.open(tmp_path / "out.png") as picture:

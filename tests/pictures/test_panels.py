@@ -3,7 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
+from misc.pictures.heat_maps import OPACITY, mark_peaks, overlay
 from misc.pictures.panels import contact_sheet, localization_panel, panel
+from misc.pictures.presence import FAINT
 
 
 def contains(picture, tile):
@@ -26,10 +28,9 @@ def test_a_panel_holds_all_tiles_at_their_size_whatever_their_titles():
 def test_a_localization_panel_has_the_image_and_a_tile_a_phrase():
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
     heat, points = torch.randn(2, 4, 4), torch.tensor([[[10.0, 20.0]] * 2, [[60.0, 40.0]] * 2])
-    plain = localization_panel(image, "a.jpg", ["a dog", "a cat"], heat, points)
-    boxed = localization_panel(
-        image, "a.jpg", ["a dog", "a cat"], heat, points, torch.tensor([[5, 5, 20, 20]] * 2)
-    )
+    inputs = image, "a.jpg", ["a dog", "a cat"], heat, points, [float("nan"), 99.0]
+    plain = localization_panel(*inputs)
+    boxed = localization_panel(*inputs, torch.tensor([[5, 5, 20, 20]] * 2))
     assert contains(plain, image)
     assert plain.size == boxed.size
     assert plain.width > 3 * 70
@@ -48,3 +49,14 @@ def test_a_contact_sheet_has_every_image_below_its_heading():
     assert contains(sheet, square[1])
     assert not contains(sheet, square[2])
     assert (pixels == (255, 0, 0)).all(axis=2).sum() == pytest.approx(224 * 45, rel=0.05)
+
+
+def test_what_is_probably_not_there_is_drawn_faint():
+    image, heat = Image.new("RGB", (90, 90), "teal"), torch.zeros(1, 3, 3)
+    heat[0, 2, 2] = 1
+    expected = {float("nan"): OPACITY, 99.0: OPACITY, 10.0: FAINT * OPACITY}
+    for percent, opacity in expected.items():
+        tile = overlay(image, heat[0], opacity)
+        mark_peaks(tile, (5.0, 5.0), (5.0, 5.0))
+        points = torch.full((1, 2, 2), 5.0)
+        assert contains(localization_panel(image, "", [""], heat, points, [percent]), tile)

@@ -5,13 +5,14 @@ import pytest
 from PIL import Image
 
 import localize
-from misc.checkpoints.checkpoint import load_model
+from misc.checkpoints.checkpoint import load_model, save_checkpoint
 from misc.cli.options import PEAK_SIGMA
 from misc.data.paths import data_paths, find_word_vectors
+from misc.inference.encode import encode_images, encode_texts
 from misc.pictures import outputs
 from misc.runtime.files import FullDiskError
 from tests.evaluation.smoothing_twin import twin_smoothed
-from tests.scripts.localization import run, twin_heat_map
+from tests.scripts.localization import SIZE, run, twin_heat_map
 
 
 def picture(file, size=(90, 60), orientation=None):
@@ -105,3 +106,24 @@ def test_an_output_whose_name_is_too_long_costs_that_image_only(checkpoint, toy_
     results = localize.main(args)
     assert [entry["image"] for entry in results["images"]] == [str(files[0])]
     assert results["left_out"] == [str(files[1])]  # whose name gets a number
+
+
+def test_localize_says_whether_phrases_are_there_by_the_images_kept_with_the_model(
+    checkpoint, toy_root, tmp_path, caplog
+):
+    photos = sorted((toy_root / "toy/coco/images/val2014").glob("*.jpg"))
+    options = ["-t", "a burger", "beans", "-o", tmp_path / "out", "-i"]
+    caplog.set_level("INFO")
+    unknown = run(localize, checkpoint, toy_root, *options, photos[0])["images"][0]["phrases"]
+    assert [entry["fits_better_than"] for entry in unknown] == [None, None]
+    assert "unknown whether phrases are there" in caplog.text
+    model, words = load_model(checkpoint), find_word_vectors("", data_paths(toy_root, "toy"))
+    reference, _, _ = encode_images(model, photos[1:], SIZE, 4)
+    save_checkpoint(tmp_path / "a.pt", model, {"config": {"dataset": "toy"}}, reference.half())
+    options += [photos[0], "--word-vectors", toy_root / "toy/word_vectors"]
+    (image,) = run(localize, tmp_path / "a.pt", toy_root, *options)["images"]
+    own, _, _ = encode_images(model, photos[:1], SIZE, 4)
+    for entry in image["phrases"]:
+        text = encode_texts(model, [entry["phrase"]], words)[0]
+        fewer = sum(bool(row @ text < own[0] @ text) for row in reference)
+        assert entry["fits_better_than"] == pytest.approx(100 * fewer / len(reference), abs=8)
