@@ -77,12 +77,11 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         folder, model_config, config, checkpoint = choose_settings(args)
         paths = data_paths(args.data_root, config.dataset, config.captions, config.images)
         images, held_out = training_images(paths), validation_images(paths)
-        word_vectors = find_word_vectors(
-            config.word_vectors, paths, dimension=model_config.word_dim, device=device
-        )
         transform = training_transform(
             config.crop_size, config.crop_min_scale, config.flip, model_config.image_statistics
         )
+        known = model_config.word_dim, checkpoint.word_table if checkpoint else "", device
+        word_vectors = find_word_vectors(config.word_vectors, paths, "", *known)
         dataset = TrainingDataset(images, transform, word_vectors, config)
         training = start_or_resume(
             folder, model_config, config, checkpoint, device, 60 * args.checkpoint_every
@@ -90,9 +89,8 @@ def main(args: argparse.Namespace) -> dict[str, float]:
         what = "images" if config.images_per_batch else "pairs"
         logger.info("%s: %d %s, %d epochs", folder, len(dataset), what, config.epochs)
         with only_program_in(folder), StopRequest() as stop, event_log(training) as log:
-            train_and_validate(
-                training, dataset, held_out, stop, args.workers, args.print_frequency, log
-            )
+            options = stop, args.workers, args.print_frequency, log
+            train_and_validate(training, dataset, held_out, *options)
         if is_main() and not stop:
             write_json(training.results, args.json)
     if stop:

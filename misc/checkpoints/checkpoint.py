@@ -37,7 +37,7 @@ class Checkpoint:
     training: dict[str, Any]  # settings, progress and optimizer state; empty for files of 2018
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
     recorded_size: int | None = None  # of images, where a folder says it
-    word_table: str = ""  # fingerprint of the word vectors, where a folder says it
+    word_table: str = ""  # fingerprint of the word vectors, where it is known
     reference: Tensor | None = None  # (R, D), embeddings of validation images; percentiles use them
 
     @property
@@ -57,10 +57,17 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    path: Path, model: JointEmbedding, training: dict[str, Any], reference: Tensor | None = None
+    path: Path,
+    model: JointEmbedding,
+    training: dict[str, Any],
+    reference: Tensor | None = None,
+    word_table: str = "",
 ) -> None:
     """Write a model and the state of its training; a killed process leaves the old file."""
-    checkpoint = Checkpoint(model.config, model.state_dict(), training, reference=reference)
+    weights = model.state_dict()
+    checkpoint = Checkpoint(
+        model.config, weights, training, word_table=word_table, reference=reference
+    )
     write_checkpoint(path, checkpoint)
 
 

@@ -1,7 +1,7 @@
 """Look after what trainings keep on disk.
 
-python -m misc.training caches              # maps of frozen networks, and the runs that use them
-python -m misc.training caches --remove     # remove those that no run uses
+python -m misc.training caches           # maps and states of frozen networks, and who uses them
+python -m misc.training caches --remove  # remove those that no run uses
 """
 
 import argparse
@@ -15,7 +15,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = script_parser(__doc__, prog="python -m misc.training")
     commands = parser.add_subparsers(required=True, metavar="caches")
-    command = commands.add_parser("caches", help="list or remove cached maps (--cache-features)")
+    command = commands.add_parser("caches", help="list or remove what is cached of frozen networks")
     command.add_argument(
         "--runs", type=Path, default=Path("runs"), help="folder of all runs (default: %(default)s)"
     )

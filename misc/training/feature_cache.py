@@ -151,9 +151,8 @@ def _reserve(folder: Path, shape: tuple[int, ...]) -> None:
 
 def cache_users(runs: Path) -> dict[Path, list[str]]:
     """Find the caches beside the runs of a folder, each with the names of the runs that read it."""
-    users: dict[Path, list[str]] = {
-        maps.parent: [] for maps in sorted((runs / CACHES).glob(f"*/{MAPS}"))
-    }
+    caches = {file.parent for file in (runs / CACHES).glob("*/*.npy")}  # of maps, or of states
+    users: dict[Path, list[str]] = {cache: [] for cache in sorted(caches)}
     for file in sorted(runs.glob("*/features.json")):
         for name in json.loads(file.read_text(encoding="utf-8"))["caches"]:
             if (cache := runs / CACHES / name) in users:
@@ -168,6 +167,6 @@ def remove_cache(cache: Path) -> None:
         OSError: if one is.
     """
     with locked(cache):
-        for name in (MAPS, DONE, FAILURES):
-            (cache / name).unlink(missing_ok=True)
+        for file in (*cache.glob("*.json"), *cache.glob("*.npy")):
+            file.unlink()
     shutil.rmtree(cache)

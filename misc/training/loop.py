@@ -28,7 +28,9 @@ from misc.training.losses import (
 from misc.training.runs import Run
 from misc.training.schedules import learning_rate
 from misc.training.steps import set_trainable, train_step
+from misc.training.text_cache import cached_texts
 from misc.training.validation import finish_epoch, validate
+from misc.words.pretrained_encoder import PretrainedEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -100,18 +102,39 @@ def train_epoch(
     return progress.drawn == total
 
 
-def _cached(
-    run: Run, dataset: TrainingDataset, validation_images: Sequence[CaptionedImage], workers: int
+def _prepare_texts(
+    run: Run,
+    dataset: TrainingDataset,
+    validation_images: Sequence[CaptionedImage],
+    stop: StopRequest,
+) -> None:
+    """Have a text encoder read all captions once, and note what checkpoints say of it."""
+    source, images = dataset.word_vectors, (*dataset.images, *validation_images)
+    run.word_table = source.fingerprint()
+    if isinstance(source, PretrainedEncoder):
+        captions = [caption for image in images for caption in image.captions]
+        with stop.at_once():
+            cache = cached_texts(source, captions, run.folder.parent / CACHES)
+        run.remember_caches(cache.folder)
+        dataset.word_vectors = cache
+
+
+def _maps(
+    run: Run,
+    dataset: TrainingDataset,
+    validation_images: Sequence[CaptionedImage],
+    workers: int,
+    stop: StopRequest,
 ) -> tuple[FeatureCache, FeatureCache | None]:
     """Open the maps of the images, and of those of validation if they are seen at the same size."""
-    config, caches = run.config, run.folder.parent / CACHES
-    paths = [image.path for image in dataset.images]
-    trained = cached_features(run.model, paths, caches, workers, config.flip, config.precision)
-    validated = None
-    if config.image_size == run.model.config.input_size:
-        paths = [image.path for image in validation_images]
-        validated = cached_features(run.model, paths, caches, workers, precision=config.precision)
-    run.remember_features(*(cache.folder for cache in (trained, validated) if cache))
+    config, caches, validated = run.config, run.folder.parent / CACHES, None
+    paths, precision = [image.path for image in dataset.images], run.config.precision
+    with stop.at_once():
+        trained = cached_features(run.model, paths, caches, workers, config.flip, precision)
+        if config.image_size == run.model.config.input_size:
+            paths = [image.path for image in validation_images]
+            validated = cached_features(run.model, paths, caches, workers, precision=precision)
+    run.remember_caches(*(cache.folder for cache in (trained, validated) if cache))
     return trained, validated
 
 
@@ -145,20 +168,20 @@ def train_and_validate(
         print_frequency: steps between two updates of the progress bar's loss.
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
-    monitor = CollapseMonitor(run.config.margin, run.config.num_negatives)
     config, validated = run.config, None
+    monitor = CollapseMonitor(config.margin, config.num_negatives)
     try:
+        _prepare_texts(run, dataset, validation_images, stop)
         while run.progress.epoch < config.epochs and not stop.agree():
             if run.progress.epoch >= config.thaw_epoch:
                 dataset.features = validated = None
             elif config.cache_features and dataset.features is None:
-                with stop.at_once():
-                    dataset.features, validated = _cached(run, dataset, validation_images, workers)
+                dataset.features, validated = _maps(run, dataset, validation_images, workers, stop)
             if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
                 break
             with stop.at_once():
-                source = validation_images, dataset.word_vectors, workers
-                metrics = validate(run, *source, writer, validated)
+                shown = validation_images, dataset.word_vectors, workers, writer, validated
+                metrics = validate(run, *shown)
             finish_epoch(run, metrics, writer)
     except KeyboardInterrupt:
         if not stop.interrupted:

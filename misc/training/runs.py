@@ -64,6 +64,8 @@ class Run:
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
     average: AveragedModel | None = None  # moving average of the model, if there is to be one
     reference: Tensor | None = None  # (R, D), embeddings of the last validation's images
+    word_table: str = ""  # fingerprint of the word vectors
+    caches: set[str] = dataclasses.field(default_factory=set)  # names of those that it reads
 
     @property
     def measured(self) -> JointEmbedding:
@@ -97,7 +99,8 @@ class Run:
         if self.average is not None:
             steps = int(self.average.n_averaged)
             training["trained"] = {"weights": self.model.state_dict(), "averaged_steps": steps}
-        save_checkpoint(self.folder / name, self.measured, training, self.reference)
+        known = self.reference, self.word_table
+        save_checkpoint(self.folder / name, self.measured, training, *known)
         self.saved_at = time.monotonic()
 
     def save_if_due(self) -> None:
@@ -105,10 +108,11 @@ class Run:
         if time.monotonic() - self.saved_at >= self.save_every:
             self.save("last.pt")
 
-    def remember_features(self, *caches: Path) -> None:
-        """Write down which maps the run reads, so that those of no run can be found."""
+    def remember_caches(self, *caches: Path) -> None:
+        """Write down which maps and states the run reads, so that those of no run can be found."""
+        self.caches |= {cache.name for cache in caches}
         if is_main():
-            _write_json(self.folder / "features.json", {"caches": [cache.name for cache in caches]})
+            _write_json(self.folder / "features.json", {"caches": sorted(self.caches)})
 
     def log_epoch(self, record: dict[str, float]) -> None:
         """Append the record of an epoch to log.jsonl, over any record of the same epoch."""
