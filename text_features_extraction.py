@@ -5,8 +5,8 @@ Examples:
     python text_features_extraction.py -p best_model.pth.tar -d captions.txt -o captions.pkl
     python text_features_extraction.py -p best_model.pth.tar -d old.txt --encoding latin-1
 
-A line without a word is left out and listed, with the reason, beside the output; the exit status
-is 3 then. Names are the texts.
+A line without a word, or in another encoding, is left out and listed, with the reason, beside the
+output; the exit status is 3 then. Names are the texts.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
-    """Read the lines of a text file, without a byte order mark.
+    """Read the lines of a text file, without a byte order mark; bytes in another encoding stay.
 
     Raises:
-        ValueError: if the file is empty, or a line is in another encoding; the line is named.
+        ValueError: if the file is empty, or cannot be cut into lines in this encoding.
     """
     data = file.read_bytes()
     try:
-        text = data.decode(encoding).removeprefix("\ufeff")
+        text = data.decode(encoding, errors="surrogateescape").removeprefix("\ufeff")
     except LookupError as error:
         raise ValueError(f"--encoding {encoding}: Python knows no such encoding") from error
     except UnicodeDecodeError as error:
@@ -77,6 +77,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed the lines of the file, into one file or into the parts of a folder."""
+    from misc.data.entries import UNDECODED
     from misc.data.paths import DataPaths
     from misc.features.extraction import embed_lines, extract, is_folder
     from misc.features.plans import list_hash, plan_of
@@ -91,7 +92,7 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
     check_output(part_file(args.output, 0) if folder else args.output, folder or args.force)
     paths = DataPaths(args.data_root)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    sample = [line for line in lines if line.strip()][:256]
+    sample = [line for line in lines if line.strip() and not UNDECODED.search(line)][:256]
     fast = accelerate_for(
         len(lines),
         model,

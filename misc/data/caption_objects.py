@@ -3,12 +3,12 @@
 import functools
 import json
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from misc.data.caption_rows import Row, columns, rows_of, text_of
-from misc.data.entries import read_entries
+from misc.data.entries import decoded, read_entries
 from misc.data.json_files import read_json
 from misc.runtime.failures import Failure, reason_of
 
@@ -17,12 +17,13 @@ NEITHER = "has neither COCO's captions nor Karpathy's splits, nor rows of captio
 
 def jsonl_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
     """Read an object a line."""
-    with file.open(encoding="utf-8-sig") as lines:
-        numbered = ((f"line {n}", _parsed(line)) for n, line in enumerate(lines, 1) if line.strip())
-        yield from _object_rows(numbered, file, failures)
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+        numbered = ((f"line {n}", line) for n, line in enumerate(lines, 1) if line.strip())
+        yield from _object_rows(numbered, file, failures, _parsed)
 
 
 def _parsed(line: str) -> object:
+    decoded(line)
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -30,12 +31,15 @@ def _parsed(line: str) -> object:
 
 
 def _object_rows(
-    objects: Iterable[tuple[str, object]], file: Path, failures: list[Failure]
+    objects: Iterable[tuple[str, Any]],
+    file: Path,
+    failures: list[Failure],
+    parse: Callable[[Any], object] = lambda value: value,
 ) -> Iterator[Row]:
     """Read objects with an image and a caption, or several; each may have keys of its own."""
 
-    def read(placed: tuple[str, object]) -> list[Row]:
-        place, values = placed
+    def read(placed: tuple[str, Any]) -> list[Row]:
+        place, values = placed[0], parse(placed[1])
         if not isinstance(values, dict):
             raise ValueError("it is no JSON object")
         return rows_of(f"{file}, {place}", values, columns(list(values)))

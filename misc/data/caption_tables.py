@@ -10,7 +10,7 @@ from typing import TextIO
 
 from misc.data.caption_objects import json_rows, jsonl_rows
 from misc.data.caption_rows import Row, columns, rows_of
-from misc.data.entries import read_entries
+from misc.data.entries import decoded, read_entries
 from misc.data.image_files import find_images
 from misc.runtime.failures import SHOWN, Failure
 
@@ -31,8 +31,6 @@ def file_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
         raise ValueError(f"{file}: captions are in .jsonl, .csv, .tsv or .json, or in a folder")
     try:
         yield from readers[file.suffix.lower()](file, failures)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not in UTF-8 ({error}); convert it") from error
     except csv.Error as error:
         raise ValueError(f"{file} is not a table ({error})") from error
 
@@ -41,10 +39,10 @@ def _table_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
     """Read a table; in a .tsv quotes are letters, in a .csv they hold a field together."""
     tabs, joined = file.suffix.lower() == ".tsv", list[str]()
     hint = "" if tabs else "; a field with a separator or a line break is to be in quotes"
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         records = _records(lines, tabs)
-        present = _fields(next(records, ("", [])))
         try:
+            present = _fields(next(records, ("", [])))
             names = columns(present)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
@@ -100,7 +98,7 @@ def _fields(record: Record) -> list[str]:
     fields = record[1]
     if isinstance(fields, csv.Error):
         raise csv.Error(f"{fields}, in quotes from there on") from fields
-    return fields
+    return [decoded(field) for field in fields]
 
 
 def folder_rows(folder: Path, failures: list[Failure]) -> Iterator[Row]:

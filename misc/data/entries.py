@@ -2,10 +2,13 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from misc.runtime.failures import Failure, read_item, tell
+
+UNDECODED = re.compile("[\udc80-\udcff]")  # what ``surrogateescape`` makes of bytes
 
 Entry = TypeVar("Entry")
 Item = TypeVar("Item")
@@ -34,6 +37,17 @@ def read_entries(
             failures.append(Failure(index, name, f"{name}: {item.reason}"))
         else:
             yield item
+
+
+def decoded(text: str, encoding: str = "UTF-8") -> str:
+    """Give back a text of a file that was read with ``surrogateescape``.
+
+    Raises:
+        ValueError: if some of its bytes are not in the encoding.
+    """
+    if UNDECODED.search(text):
+        raise ValueError(f"it has bytes that are not in {encoding}")
+    return text
 
 
 def leave_out(

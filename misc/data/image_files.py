@@ -106,11 +106,10 @@ def _walk(folder: Path, recursive: bool, unread: list[Path]) -> Iterator[Path]:
 
 
 def _listed_images(file: Path) -> list[Path]:
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
+    text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names of any bytes
+    if "\0" in text:
         suffixes = " ".join(IMAGE_SUFFIXES)
         raise ValueError(
-            f"{file} is neither a folder, nor an image ({suffixes}), nor a list of paths in UTF-8"
-        ) from error
-    return [Path(line.rstrip("\r")) for line in lines if line.strip()]
+            f"{file} is neither a folder, nor an image ({suffixes}), nor a list of paths"
+        )
+    return [Path(line.rstrip("\r")) for line in text.split("\n") if line.strip()]

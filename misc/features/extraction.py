@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -14,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from misc.cli import write_json
+from misc.data.entries import decoded
 from misc.features.writing import EmbeddingsWriter, writing
-from misc.runtime.failures import Failure
+from misc.runtime.failures import Failure, apart, read_item
 from misc.runtime.files import replacing
 from misc.runtime.finite import apart_finite
 from misc.words.token_vectors import TextVectors, TokenCount, TokenVectors, pad_texts
@@ -139,7 +141,7 @@ def embed_lines(
     first_sentence: bool = False,
     first: int = 0,
 ) -> Iterator[NamedBatch]:
-    """Embed texts batch by batch; one without a word becomes a failure.
+    """Embed texts batch by batch; one without a word, or in another encoding, becomes a failure.
 
     ``first`` is the place of the first one in its file.
 
@@ -152,7 +154,7 @@ def embed_lines(
             batch = lines[start : start + batch_size]
             texts: dict[int, TextVectors] = {}
             failures = []
-            for index, item in enumerate(word_vectors.vectors_of(batch, first_sentence), start):
+            for index, item in enumerate(_vectors_of(batch, word_vectors, first_sentence), start):
                 if isinstance(item, Failure):
                     place, name = first + index, lines[index]
                     reason = f"line {place + 1}: {item.reason}"
@@ -169,3 +171,14 @@ def embed_lines(
             places, names = [first + index for index in texts], [lines[index] for index in texts]
             yield NamedBatch(places, names, encoded, failures)
     count.tell(logger)
+
+
+def _vectors_of(
+    lines: Sequence[str], word_vectors: TokenVectors, first_sentence: bool
+) -> Iterator[TextVectors | Failure]:
+    """Give the vectors of lines, or why they have none; some may be in another encoding."""
+    encoding = "the encoding; --encoding names another, such as latin-1"
+    read = [read_item(0, "", functools.partial(decoded, line, encoding)) for line in lines]
+    texts, _ = apart(read)
+    found = iter(word_vectors.vectors_of(texts, first_sentence) if texts else [])
+    return (item if isinstance(item, Failure) else next(found) for item in read)

@@ -128,6 +128,26 @@ def test_text_files_without_a_caption_are_named_with_their_image(photos, caplog)
         assert f"{photos}/{reason}" in caplog.text
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_a_byte_in_another_encoding_costs_its_row_alone(photos, caplog, suffix):
+    texts = ["a dog", "a caf\udce9", "ein Bär"]  # the second as Latin-1 has it
+    separator = "," if suffix == ".csv" else "\t"
+    rows = [f"{number}.png{separator}{text}" for number, text in enumerate(texts, 1)]
+    rows = [f"image{separator}caption", *rows]
+    if suffix == ".jsonl":
+        rows = [f'{{"image": "{n}.png", "caption": "{text}"}}' for n, text in enumerate(texts, 1)]
+    file = photos / f"a{suffix}"
+    file.write_text("\n".join(rows), encoding="utf-8", errors="surrogateescape")
+    left_out: list[Failure] = []
+    found = read_caption_file(str(file), str(photos), ("train", "val", "test"), left_out)
+    assert sorted(image.captions[0] for image in found) == ["a dog", "ein Bär"]
+    place = f"line {2 if suffix == '.jsonl' else 3}"
+    assert [failure.reason for failure in left_out] == [
+        f"{file}, {place}: it has bytes that are not in UTF-8"
+    ]
+    assert left_out[0].reason in caplog.text
+
+
 def test_an_image_that_cannot_be_compared_with_another_is_named(photos, caplog, monkeypatch):
     rows = "image,caption\n1.png,a dog\n2.png,a cat\n3.png,a cow\n"
     monkeypatch.setattr(Path, "read_bytes", refuse_second)

@@ -95,3 +95,9 @@ def test_a_list_may_come_through_a_pipe(tmp_path):
 def test_a_list_may_name_any_file(photos, tmp_path):
     (tmp_path / "list.txt").write_text(f"\ufeff{photos / 'd.jpg.1'}\r\n\n{photos / 'plain'}\n")
     assert find_images([tmp_path / "list.txt"], False) == [photos / "d.jpg.1", photos / "plain"]
+
+
+def test_a_list_may_name_files_whose_names_are_not_in_utf_8(photos, tmp_path):
+    name = os.fsencode(photos / "a") + b"\xe9.jpg"
+    (tmp_path / "list.txt").write_bytes(name + b"\nb.jpg\n")
+    assert find_images([tmp_path / "list.txt"], False) == [Path(os.fsdecode(name)), Path("b.jpg")]

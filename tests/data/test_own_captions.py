@@ -149,7 +149,9 @@ def test_the_same_image_is_never_on_both_sides(photos, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"image,caption\n\xff\xfe,x\n", "not in UTF-8"),
+        ("a.csv", b"image,caption\n\xff\xfe,x\n", "not one row can be used"),
+        ("a.tsv", "image\tcaption\n".encode("utf-16"), "a.tsv: it has bytes that are not in UTF-8"),
+        ("a.jsonl", b"\xff\xfe", "line 1: it has bytes that are not in UTF-8"),
         ("a.json", b"{", "not valid JSON"),
         ("a.json", b"[1]", "neither COCO's captions nor Karpathy's splits"),
         ("a.csv", b"", "no column for the image: it has none"),

@@ -76,12 +76,16 @@ def test_strict_names_the_line(texts, tmp_path):
     assert not (tmp_path / "t.npz").exists()
 
 
-def test_another_encoding_is_an_error_that_names_the_line(texts, tmp_path):
+def test_a_line_in_another_encoding_is_left_out_and_named(texts, tmp_path):
     file = tmp_path / "texts.txt"
     file.write_bytes("a dog\na café\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="line 2 of .*texts.txt is not utf-8.*--encoding"):
-        texts("-d", file, "-o", tmp_path / "t.npz")
-    texts("-d", file, "-o", tmp_path / "t.npz", "--encoding", "latin-1")
+    assert texts("-d", file, "-o", tmp_path / "t.npz")["left_out"] == 1
+    assert load_embeddings(tmp_path / "t.npz")[0] == ["a dog"]
+    reason = json.loads((tmp_path / "t.npz.errors.jsonl").read_text())["reason"]
+    assert reason.startswith("line 2: it has bytes that are not in the encoding; --encoding names")
+    with pytest.raises(ValueError, match="line 2 of .*texts.txt is not utf-16.*--encoding"):
+        texts("-d", file, "-o", tmp_path / "t3.npz", "--encoding", "utf-16")
+    texts("-d", file, "-o", tmp_path / "t.npz", "--encoding", "latin-1", "--force")
     assert load_embeddings(tmp_path / "t.npz")[0] == ["a dog", "a café"]
     with pytest.raises(ValueError, match="--encoding latin-0"):
         texts("-d", file, "-o", tmp_path / "t2.npz", "--encoding", "latin-0")
