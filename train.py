@@ -67,11 +67,11 @@ def main(args: argparse.Namespace) -> dict[str, float]:
     from misc.runtime.device import select_device
     from misc.runtime.distributed import is_main, process_group
     from misc.runtime.signals import StopRequest
+    from misc.training.event_log import event_log
     from misc.training.loop import train_and_validate
     from misc.training.photographs import training_images, validation_images
     from misc.training.runs import only_program_in, start_or_resume
     from misc.training.settings import choose_settings
-    from misc.training.validation import event_log
 
     with process_group(select_device(args.device)) as device:
         folder, model_config, config, checkpoint = choose_settings(args)

@@ -1,6 +1,5 @@
 """What ends an epoch: validation, log and checkpoints."""
 
-import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -13,21 +12,11 @@ from misc.evaluation.presence import references
 from misc.evaluation.retrieval import retrieval_metrics
 from misc.inference.acceleration import accelerate
 from misc.inference.encode import encode_pairs
-from misc.runtime.distributed import (
-    is_main,
-)
 from misc.training.progress_pictures import heat_map_panel
 from misc.training.runs import Progress, Run
 from misc.words.token_vectors import TokenVectors
 
 logger = logging.getLogger(__name__)
-
-
-def event_log(run: Run) -> contextlib.AbstractContextManager[SummaryWriter | None]:
-    """Open the run's log for TensorBoard; ``None`` in all processes but the main one."""
-    if not is_main():
-        return contextlib.nullcontext()
-    return SummaryWriter(str(run.folder), purge_step=run.progress.epoch)
 
 
 def validate(
