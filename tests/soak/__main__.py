@@ -19,7 +19,8 @@ from misc.toy.dataset import SceneCounts, ensure_toy
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.soak.commands import execute, import_everything
-from tests.soak.trials import TRIALS, World
+from tests.soak.trials import TRIALS
+from tests.soak.world import EVALUATIONS, World, evaluation
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -37,13 +38,20 @@ def get_parser() -> argparse.ArgumentParser:
 def make_world(folder: Path) -> World:
     torch.manual_seed(0)
     ensure_toy(folder / "data", counts=SceneCounts(train=8, val=12, test=8))
-    world = World(folder / "data", folder / "model.pt", folder / "embeddings.npz")
+    embeddings = [folder / f"embeddings{suffix}" for suffix in (".npz", ".parquet", ".npy")]
+    world = World(folder / "data", folder / "model.pt", embeddings)
     model = JointEmbedding(ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1))
     save_checkpoint(world.model, model, {"config": {"word_vectors": "glove", "dataset": "toy"}})
-    options = ["-p", world.model, "-d", world.photographs, "-o", world.embeddings]
-    outcome = execute("image_features_extraction", [*options, *world.common], folder / "log")
-    if outcome.status:
-        raise RuntimeError(outcome.output)
+    for file in world.embeddings:
+        options = ["-p", world.model, "-d", world.photographs, "-o", file, *world.common]
+        outcome = execute("image_features_extraction", options, folder / "log")
+        if outcome.status:
+            raise RuntimeError(outcome.output)
+    for script in EVALUATIONS:
+        outcome, counts = evaluation(world, script, world.root, folder)
+        if outcome.status or counts is None:
+            raise RuntimeError(outcome.output)
+        world.counts[script] = sum(counts)
     return world
 
 

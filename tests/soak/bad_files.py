@@ -78,8 +78,13 @@ def odd_text(chance: random.Random) -> str:
     return chance.choice((words, chance.choice(ODD_TEXTS), words + chance.choice(ODD_TEXTS)))
 
 
-def odd_table(suffix: str, images: list[str], count: int, chance: random.Random) -> bytes:
-    """Make a caption table with rows that lack columns, close no quotes or name no image."""
+def odd_table(
+    suffix: str, images: list[str], count: int, chance: random.Random
+) -> tuple[bytes, int | None]:
+    """Make a caption table with rows that lack columns, close no quotes or name no image.
+
+    Also say how many rows it has, if that is known: not where quotes or changed bytes join some.
+    """
     lines = []
     for _ in range(count):
         image = chance.choice([*images, *images, "absent.jpg", "", "../..", "\x00.jpg"])
@@ -94,10 +99,11 @@ def odd_table(suffix: str, images: list[str], count: int, chance: random.Random)
             separator = "," if suffix == ".csv" else "\t"
             row = [image, odd_text(chance), "extra"][: chance.choice((1, 2, 2, 2, 3))]
             lines.append(separator.join(row))
+    rows = None if suffix == ".csv" else sum(bool(line) for line in lines)
     if suffix != ".jsonl":
         lines.insert(0, "image,caption" if suffix == ".csv" else "image\tcaption")
     data = "\n".join(lines).encode(errors="surrogatepass")
-    return mutated(data, chance) if chance.random() < 0.2 else data
+    return (mutated(data, chance), None) if chance.random() < 0.2 else (data, rows)
 
 
 def odd_json(content: Any, count: int, chance: random.Random) -> Any:
@@ -119,8 +125,8 @@ def odd_json(content: Any, count: int, chance: random.Random) -> Any:
     return content
 
 
-def odd_tar(file: Path, count: int, chance: random.Random) -> None:
-    """Write a tar of odd members, sometimes broken itself."""
+def odd_tar(file: Path, count: int, chance: random.Random) -> bool:
+    """Write a tar of odd members, sometimes broken itself: False if it is."""
     with tarfile.open(file, "w") as tar:
         for number in range(count):
             suffix = chance.choice(list(SUFFIXES))
@@ -129,5 +135,7 @@ def odd_tar(file: Path, count: int, chance: random.Random) -> None:
             member = tarfile.TarInfo(f"{chance.choice(('a', 'ü', '../b', 'c/d'))}{number}{suffix}")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    if chance.random() < 0.3:
-        file.write_bytes(mutated(file.read_bytes(), chance))
+    if chance.random() < 0.7:
+        return True
+    file.write_bytes(mutated(file.read_bytes(), chance))
+    return False

@@ -1,79 +1,34 @@
 """Trials: a script, many odd inputs at once, and what must be true afterwards."""
 
-import collections
-import dataclasses
 import json
 import random
 import shutil
 import signal
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from misc.data.image_files import is_image
+from misc.data.own_captions import read_caption_file
 from misc.features import load_embeddings
 from tests.soak import bad_files
-from tests.soak.commands import Outcome, execute
+from tests.soak.world import (
+    EVALUATIONS,
+    Result,
+    Trial,
+    World,
+    compare,
+    evaluation,
+    lost,
+    results_of,
+)
 
+EPOCHS = 2
 SMALL = {
     "backbone": "resnet18", "stages": 2, "embedding-dim": 16, "pool-k": 2, "crop-size": 32,
-    "image-size": 32, "precision": "float32", "batch-size": 4, "epochs": 2,
+    "image-size": 32, "precision": "float32", "batch-size": 4, "epochs": EPOCHS,
 }  # fmt: skip
 MANY = 40  # odd inputs of a command
-
-
-@dataclasses.dataclass(frozen=True)
-class World:
-    """What all trials start from: a toy set, a model of it and embeddings by it."""
-
-    root: Path
-    model: Path
-    embeddings: Path
-
-    statuses: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-
-    def execute(
-        self, script: str, options: Sequence[object], log: Path, after: float = 0, number: int = 0
-    ) -> Outcome:
-        """Run a script as ``commands.execute`` does, and count how it ended."""
-        outcome = execute(script, options, log, after, number)
-        self.statuses[f"{script} {outcome.status}"] += 1
-        return outcome
-
-    @property
-    def common(self) -> list[object]:
-        return ["--data-root", self.root, "--workers", 0, "--device", "cpu"]
-
-    @property
-    def photographs(self) -> Path:
-        return self.root / "toy" / "coco" / "images" / "val2014"
-
-
-@dataclasses.dataclass
-class Result:
-    """How many bad inputs there were, and what should not have happened."""
-
-    inputs: int
-    violations: list[str]
-
-
-Trial = Callable[[World, Path, random.Random], Result]
-
-
-def named_errors(output: Path) -> int:
-    """Count the items that are listed as left out of an output, or of the parts of a folder."""
-    files = output.glob("*.errors.jsonl") if output.is_dir() else [Path(f"{output}.errors.jsonl")]
-    return sum(len(file.read_bytes().splitlines()) for file in files if file.exists())
-
-
-def lost(output: Path, expected: int, outcome: Outcome) -> list[str]:
-    """Compare items in with rows out and items named, after a run that came to its end."""
-    if outcome.status not in (0, 3):
-        return []
-    rows, named = len(load_embeddings(output)[0]), named_errors(output)
-    same = rows + named == expected
-    return [] if same else [f"{expected} items in, {rows} rows out, {named} named"]
 
 
 def images(world: World, folder: Path, chance: random.Random) -> Result:
@@ -99,8 +54,16 @@ def phrases(world: World, folder: Path, chance: random.Random) -> Result:
         bad_files.odd_image(folder / "data", number, chance)
     texts = [bad_files.odd_text(chance).replace("\0", "") for _ in range(2)]
     options = ["-p", world.model, "-i", folder / "data", "-o", folder / "out", "-k", 5]
-    options += ["--image-size", 32, *world.common, "--boxes", "--npz", "-t", "a dog", *texts]
-    return Result(20, world.execute("localize", options, folder / "log").violations())
+    options += ["--image-size", 32, *world.common, "--boxes", "--npz", "--json", folder / "json"]
+    found = world.execute("localize", [*options, "-t", "a dog", *texts], folder / "log")
+    violations, results = found.violations(), results_of(folder, found)
+    if results is not None:
+        expected = sum(is_image(file) for file in (folder / "data").iterdir())
+        used, left_out = len(results["images"]), len(results["left_out"])
+        violations += compare(expected, shown=used, named=left_out)
+        pictures = len(list((folder / "out").glob("*.png")))
+        violations += compare(used, pictures=pictures)
+    return Result(20, violations)
 
 
 def texts(world: World, folder: Path, chance: random.Random) -> Result:
@@ -115,10 +78,17 @@ def texts(world: World, folder: Path, chance: random.Random) -> Result:
 def tables(world: World, folder: Path, chance: random.Random) -> Result:
     names = [file.name for file in world.photographs.iterdir()]
     file = folder / f"captions{chance.choice(('.csv', '.tsv', '.jsonl'))}"
-    file.write_bytes(bad_files.odd_table(file.suffix, names, MANY, chance))
+    data, rows = bad_files.odd_table(file.suffix, names, MANY, chance)
+    file.write_bytes(data)
     options = ["--dataset", "captions", "--captions", file, "--images", world.photographs]
-    options += ["-p", world.model, "--image-size", 32, *world.common]
-    return Result(MANY, world.execute("eval_retrieval", options, folder / "log").violations())
+    options += ["-p", world.model, "--image-size", 32, *world.common, "--json", folder / "json"]
+    found = world.execute("eval_retrieval", options, folder / "log")
+    violations, results = found.violations(), results_of(folder, found)
+    if rows is not None and results is not None:
+        read = read_caption_file(str(file), str(world.photographs), ("train", "val", "test"))
+        captions = sum(len(image.captions) for image in read)
+        violations += compare(rows, captions=captions, named=results["annotations_left_out"])
+    return Result(MANY, violations)
 
 
 def annotations(world: World, folder: Path, chance: random.Random) -> Result:
@@ -128,30 +98,54 @@ def annotations(world: World, folder: Path, chance: random.Random) -> Result:
         content = json.loads(file.read_text(encoding="utf-8"))
         file.write_text(json.dumps(bad_files.odd_json(content, 5, chance)), encoding="utf-8")
     found = []
-    for script in ("eval_retrieval", "pointing_game", "semantic_seg"):
-        options = ["-p", world.model, "--dataset", "toy", "--image-size", 32]
-        options += [] if script == "eval_retrieval" else ["-k", 5]
-        options += [*world.common, "--data-root", folder / "root"]
-        outcome = world.execute(script, options, folder / "log")
+    for script in EVALUATIONS:
+        outcome, _ = evaluation(world, script, folder / "root", folder)
         found += [f"{script}: {violation}" for violation in outcome.violations()]
     return Result(5 * len(files), found)
 
 
+def photographs(world: World, folder: Path, chance: random.Random) -> Result:
+    """Score a toy set some of whose photographs are broken or gone: all are used or named."""
+    shutil.copytree(world.root, folder / "root")
+    files = sorted((folder / "root" / "toy").rglob("*.jpg"))
+    chosen = chance.sample(files, len(files) // 4)
+    for file in chosen:
+        file.write_bytes(bad_files.mutated(file.read_bytes(), chance))
+    found = []
+    for script in EVALUATIONS:
+        outcome, counts = evaluation(world, script, folder / "root", folder)
+        violations = outcome.violations()
+        if counts is not None:
+            violations += compare(world.counts[script], used=counts[0], named=counts[1])
+        found += [f"{script}: {violation}" for violation in violations]
+    return Result(len(chosen), found)
+
+
 def tars(world: World, folder: Path, chance: random.Random) -> Result:
-    bad_files.odd_tar(folder / "odd.tar", MANY, chance)
+    whole = bad_files.odd_tar(folder / "odd.tar", MANY, chance)
     options = ["-p", world.model, "-d", folder / "odd.tar", "-o", folder / "rows"]
     options += ["--image-size", 32, *world.common]
     found = world.execute("image_features_extraction", options, folder / "log")
-    return Result(MANY, found.violations())
+    missing = lost(folder / "rows", MANY, found) if whole else []
+    return Result(MANY, found.violations() + missing)
 
 
 def embeddings(world: World, folder: Path, chance: random.Random) -> Result:
     found = []
     for number in range(5):
-        file = folder / f"{number}.npz"
-        file.write_bytes(bad_files.mutated(world.embeddings.read_bytes(), chance))
-        options = ["-p", world.model, "-f", file, bad_files.odd_text(chance).replace("\0", "")]
-        found += world.execute("search", [*options, *world.common], folder / "log").violations()
+        source = chance.choice(world.embeddings)
+        file = folder / f"{number}{source.suffix}"
+        file.write_bytes(bad_files.mutated(source.read_bytes(), chance))
+        if source.suffix == ".npy":
+            shutil.copy(*(path.with_suffix(".names.txt") for path in (source, file)))
+        options = ["-p", world.model, "-f", file, *world.common, "--json", folder / "json"]
+        options += ["--top", 5, "--", bad_files.odd_text(chance).replace("\0", "")]
+        outcome = world.execute("search", options, folder / "log")
+        found += outcome.violations()
+        results = results_of(folder, outcome)
+        if results is not None:
+            rows = len(load_embeddings(file)[0])
+            found += compare(min(5, rows), found=len(results["queries"][0]["found"]))
     return Result(5, found)
 
 
@@ -202,7 +196,7 @@ def stopped_training(world: World, folder: Path, chance: random.Random) -> Resul
     """Kill a training on odd captions, then resume it."""
     names = [file.name for file in world.photographs.iterdir()]
     file = folder / "captions.jsonl"
-    file.write_bytes(bad_files.odd_table(".jsonl", names, 200, chance))
+    file.write_bytes(bad_files.odd_table(".jsonl", names, 200, chance)[0])
     options: list[object] = ["--preset", "toy", "--dataset", "captions", "--captions", file]
     options += ["--images", world.photographs, "--runs", folder, "-n", "run", "--resume"]
     options += [word for name, value in SMALL.items() for word in (f"--{name}", value)]
@@ -210,13 +204,17 @@ def stopped_training(world: World, folder: Path, chance: random.Random) -> Resul
     number = chance.choice((signal.SIGTERM, signal.SIGKILL, signal.SIGINT))
     first = world.execute("train", options, folder / "log", 3 * chance.random(), number)
     again = world.execute("train", options, folder / "log")
-    return Result(201, first.violations(killed=True) + again.violations())
+    violations = first.violations(killed=True) + again.violations()
+    if not again.status:
+        logged = (folder / "run" / "log.jsonl").read_text().splitlines()
+        violations += compare(EPOCHS, epochs=len(logged))
+    return Result(201, violations)
 
 
 TRIALS: dict[str, Trial] = {
     trial.__name__: trial
     for trial in (
-        images, phrases, texts, tables, annotations, tars, embeddings, word_vectors, checkpoints,
-        kills, stopped_training,
+        images, phrases, texts, tables, annotations, photographs, tars, embeddings, word_vectors,
+        checkpoints, kills, stopped_training,
     )
 }  # fmt: skip
