@@ -61,6 +61,13 @@ def read_lines(file: Path, encoding: str = "utf-8") -> list[str]:
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
+def sample(lines: list[str]) -> list[str]:
+    """Take some lines that can be embedded."""
+    from misc.data.entries import UNDECODED
+
+    return [line for line in lines if line.strip() and not UNDECODED.search(line)][:256]
+
+
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Extract, report and return how many texts were embedded and left out."""
     from misc.features.extraction import check_request
@@ -77,7 +84,6 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str, Any]:
     """Embed the lines of the file, into one file or into the parts of a folder."""
-    from misc.data.entries import UNDECODED
     from misc.data.paths import DataPaths
     from misc.features.extraction import embed_lines, extract, is_folder
     from misc.features.plans import list_hash, plan_of
@@ -92,13 +98,12 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
     check_output(part_file(args.output, 0) if folder else args.output, folder or args.force)
     paths = DataPaths(args.data_root)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    sample = [line for line in lines if line.strip() and not UNDECODED.search(line)][:256]
     fast = accelerate_for(
         len(lines),
         model,
         args.precision,
         args.compile,
-        lambda model: encode_texts(model, sample, word_vectors, quiet=True),
+        lambda model: encode_texts(model, sample(lines), word_vectors, quiet=True),
     )
 
     def embed(part: range) -> "Iterable[NamedBatch]":
