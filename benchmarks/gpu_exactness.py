@@ -96,12 +96,12 @@ def trained_model(path: Path, device: Any) -> Any:
     return model
 
 
-def pair_batch(count: int, size: int) -> Any:
+def pair_batch(count: int, size: int, dimension: int = 620) -> Any:
     import torch
 
     from misc.data.training_batches import TrainingBatch
 
-    images, vectors, lengths = example_batch(count, size)
+    images, vectors, lengths = example_batch(count, size, dimension)
     numbers = torch.arange(count)
     return TrainingBatch(images, numbers, vectors, lengths, numbers, [])
 
