@@ -27,6 +27,7 @@ MODULES = (
     "tokenizing",
     "image_reading",
     "training_step",
+    "strided_convolutions",
     "start_up",
     "localization_memory",
     "extraction_memory",

@@ -1,7 +1,7 @@
 """What a GPU alone can show: is it as exact as the CPU, and how well is it used?
 
-Results, gradients and random numbers are held against the CPU's; then some steps of training are
-timed. The exit status is 1 if a check fails.
+Results, gradients and random numbers are held against the CPU's; then evaluation and 50 steps of
+training are timed, in the ways that there are. The exit status is 1 if a check fails.
 
 python -m benchmarks.gpu_check
 python -m benchmarks.gpu_check --device cpu --quick      # does the check itself work?
@@ -14,6 +14,7 @@ import sys
 
 from benchmarks import inputs
 from benchmarks.checks import Check, table
+from benchmarks.gpu_evaluation import evaluation
 from benchmarks.gpu_exactness import gradients, random_numbers, results
 from benchmarks.gpu_training import pinned, training
 from benchmarks.table import get_parser as table_parser
@@ -32,7 +33,7 @@ def main(args: argparse.Namespace) -> list[Check]:
     device, checks = select_device(args.device), list[Check]()
     with inputs.folder() as folder:
         path = inputs.save_model(folder, inputs.model_config(args.quick))
-        for part in (results, gradients, random_numbers, training, pinned):
+        for part in (results, gradients, random_numbers, evaluation, training, pinned):
             checks += part(path, device, args.quick)
     print(table(checks))
     if args.json:

@@ -56,9 +56,7 @@ def encoding(model: Path, photographs: list[Path], size: int, workers: int) -> W
     @torch.inference_mode()
     def work():
         transform = evaluation_transform(size, ModelConfig().image_statistics)
-        batches = iter(
-            image_loader(photographs, transform, BATCH, workers, size, torch.device("cpu"))
-        )
+        batches = iter(image_loader(photographs, transform, BATCH, workers, torch.device("cpu")))
         next(batches)  # its wait is that for the workers to start
         waited, start = 0.0, time.perf_counter()
         for _ in range(len(photographs) // BATCH - 1):

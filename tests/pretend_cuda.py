@@ -167,6 +167,7 @@ def pretend_cuda() -> Iterator[PretendMode]:
         mock.patch("torch.cuda._lazy_init"),
         mock.patch("torch.cuda.device", contextlib.nullcontext),
         mock.patch("torch.cuda.manual_seed"),
+        mock.patch.object(Tensor, "pin_memory", lambda tensor: tensor),
         PretendMode() as mode,
     ):
         try:

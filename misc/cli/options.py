@@ -53,7 +53,10 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
         help="folder that holds the data sets; default: $DSVE_DATA, or data (here: %(default)s)",
     )
     group.add_argument(
-        "--workers", type=int, default=2, help="processes that read images (default: %(default)s)"
+        "--workers",
+        type=int,
+        default=2,
+        help="that read images: threads, or processes in training (default: %(default)s)",
     )
     if precision:
         _add_precision(group, precision)

@@ -68,11 +68,12 @@ def _read(file: Path | BinaryIO, name: str, use: Callable[[Image.Image], Read]) 
 
 
 def _used(file: Path | BinaryIO, use: Callable[[Image.Image], Read]) -> Read:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large images, and of metadata that cannot be read
-        # A list, as some of Pillow's formats start other programs.
-        with Image.open(_no_pipe(file), formats=FORMATS) as image:
-            return use(image)
+    # Of large images, and of metadata that cannot be read. Not within catch_warnings, which puts
+    # back what it found, for all threads, while others read on.
+    warnings.filterwarnings("ignore", module="PIL")
+    # A list, as some of Pillow's formats start other programs.
+    with Image.open(_no_pipe(file), formats=FORMATS) as image:
+        return use(image)
 
 
 def _no_pipe(file: Path | BinaryIO) -> Path | BinaryIO:

@@ -1,18 +1,20 @@
-"""Torch data set of images, each read once, in order."""
+"""Images in batches, each read once, in order."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+import itertools
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from misc.data.decoding import load_image
 from misc.runtime.failures import Failure, apart, read_item
-from misc.runtime.loaders import loader, pixel_bytes
+from misc.runtime.loaders import read_ahead
+
+BATCHES_AHEAD = 2  # that are read while one is in use
 
 
 @dataclasses.dataclass
@@ -24,7 +26,7 @@ class ImageBatch:
     failures: list[Failure]
 
     def pin_memory(self) -> "ImageBatch":
-        """Pin the images, as ``DataLoader`` asks of batches of a class of their own."""
+        """Pin the images, so that a GPU can fetch them by itself."""
         self.images = self.images.pin_memory()
         return self
 
@@ -32,48 +34,37 @@ class ImageBatch:
 ImageItem = tuple[int, Tensor]
 
 
-class ImageDataset(Dataset[ImageItem | Failure]):
-    """Image files, each read once; an unreadable one becomes a ``Failure``, not an exception."""
-
-    def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
-        self.paths = paths
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> ImageItem | Failure:
-        def read() -> ImageItem:
-            return index, self.transform(load_image(self.paths[index]))
-
-        return read_item(index, str(self.paths[index]), read)
-
-
-def collate_images(items: list[ImageItem | Failure]) -> ImageBatch:
-    """Stack the images that could be read."""
-    read, failures = apart(items)
-    images = torch.stack([image for _, image in read]) if read else torch.empty(0, 3, 1, 1)
-    return ImageBatch([item[0] for item in read], images, failures)
-
-
 def image_loader(
     paths: Sequence[Path],
     transform: Callable[[Image.Image], Tensor],
     batch_size: int,
     workers: int,
-    image_size: int,
     device: torch.device,
-) -> DataLoader[Any]:
-    """Load images in order, as ``ImageBatch``.
+) -> Generator[ImageBatch, None, None]:
+    """Load images in order, as ``ImageBatch``; an unreadable one is a ``Failure`` of its batch.
 
     Args:
-        paths: image files.
-        transform: of each image.
+        paths: image files, each of which is read once.
+        transform: of each image; it must be free to run in several threads.
         batch_size: images in a batch.
-        workers: processes that read; 0 reads in this one.
-        image_size: side of what ``transform`` gives, in pixels.
-        device: where batches go.
+        workers: threads that read; 0 reads in this one.
+        device: where batches go; for CUDA they are pinned.
     """
-    size = batch_size * pixel_bytes(image_size)
-    dataset = ImageDataset(paths, transform)
-    return loader(dataset, workers, device, collate_images, size, batch_size=batch_size)
+
+    def load(index: int) -> ImageItem:
+        return index, transform(load_image(paths[index]))
+
+    def read(index: int) -> ImageItem | Failure:
+        return read_item(index, str(paths[index]), functools.partial(load, index))
+
+    items = read_ahead(read, range(len(paths)), workers, BATCHES_AHEAD * batch_size)
+    while read_items := list(itertools.islice(items, batch_size)):
+        batch = collate_images(read_items)
+        yield batch.pin_memory() if device.type == "cuda" else batch
+
+
+def collate_images(items: Sequence[ImageItem | Failure]) -> ImageBatch:
+    """Stack the images that could be read."""
+    read, failures = apart(items)
+    images = torch.stack([image for _, image in read]) if read else torch.empty(0, 3, 1, 1)
+    return ImageBatch([item[0] for item in read], images, failures)

@@ -66,7 +66,7 @@ def play(
         components: how many of a phrase's components count.
         sigma: of the smoothed peak, as a share of the map's sides.
         batch_size: images in a batch.
-        workers: processes that read images; 0 reads them in this one.
+        workers: threads that read images; 0 reads them in this one.
         first_sentence: True embeds only the first sentence of a phrase.
     """
     device = next(model.parameters()).device

@@ -38,7 +38,7 @@ def _each_batch(
     """Compute something of image files batch by batch; ``None`` where no file could be read."""
     device = next(model.parameters()).device
     transform = evaluation_transform(image_size, model.config.image_statistics)
-    loader = image_loader(paths, transform, batch_size, workers, image_size, device)
+    loader = image_loader(paths, transform, batch_size, workers, device)
     with tqdm(total=len(paths), unit="image", desc="images", disable=None) as bar:
         for batch in loader:
             bar.update(len(batch.indices) + len(batch.failures))
@@ -63,7 +63,7 @@ def embed_image_files(
         paths: image files.
         image_size: side of the square that images are squeezed to, in pixels.
         batch_size: images in a batch.
-        workers: processes that read images; 0 reads them in this one.
+        workers: threads that read images; 0 reads them in this one.
 
     Yields:
         The places of a batch's images in ``paths``, their embeddings (B, D) on the CPU, and the

@@ -56,19 +56,32 @@ def loader(
     )
 
 
-def read_ahead(read: Callable[[Asked], Read], asked: Iterable[Asked]) -> Iterator[Read]:
-    """Read things one by one in a thread, the next while one is in use; what it raises is raised.
+def read_ahead(
+    read: Callable[[Asked], Read], asked: Iterable[Asked], threads: int = 1, ahead: int = 1
+) -> Iterator[Read]:
+    """Read things by threads, the next while one is in use, in order; what it raises is raised.
 
     For what holds no lock of Python's while it reads; ``loader`` starts processes.
+
+    Args:
+        read: reads what one thing asks for.
+        asked: the things.
+        threads: that read; 0 reads here, when it is asked for.
+        ahead: how many are read, or wait to be, while one is in use.
     """
-    with ThreadPoolExecutor(1) as thread:
-        coming: deque[Future[Read]] = deque()
+    if not threads:
+        yield from map(read, asked)
+        return
+    pool, coming = ThreadPoolExecutor(threads), deque[Future[Read]]()
+    try:
         for thing in asked:
-            coming.append(thread.submit(read, thing))
-            if len(coming) == 2:
+            coming.append(pool.submit(read, thing))
+            if len(coming) > ahead:
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def pixel_bytes(image_size: int) -> int:

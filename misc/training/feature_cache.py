@@ -71,7 +71,7 @@ def cached_features(
         paths: image files.
         folder: of all caches; each has a name of its own that changes with the trunk's weights, the
             size, the normalisation, and the names, sizes and times of the files.
-        workers: processes that read images.
+        workers: threads that read images.
         mirrored: True computes those of the mirror images, too.
         precision: that they are computed in, as for ``accelerate``.
 
@@ -123,7 +123,7 @@ def _compute(
     transform = evaluation_transform(side, config.image_statistics)
     files = [paths[place] for place in own]
     with tqdm(total=len(own), unit="image", desc="features", disable=None) as bar:
-        for batch in image_loader(files, transform, BATCH, workers, side, weight.device):
+        for batch in image_loader(files, transform, BATCH, workers, weight.device):
             failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
             images = batch.images.to(weight, memory_format=torch.channels_last)

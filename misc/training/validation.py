@@ -35,7 +35,7 @@ def validate(
         run: the run whose epoch it is.
         images: of the validation split, with their captions.
         word_vectors: those of training.
-        workers: processes that read images.
+        workers: threads that read images.
         writer: for TensorBoard; ``None`` in all processes but the main one.
         features: of the images, if they were computed before.
     """
