@@ -4,12 +4,14 @@ Examples:
     python eval_retrieval.py -p runs/toy/best.pt --dataset toy
     python eval_retrieval.py -p best_model.pth.tar -te                  # COCO test: 5K and 1K
     python eval_retrieval.py -p best_model.pth.tar --dataset flickr30k --json flickr.json
+    python eval_retrieval.py -p best_model.pth.tar -te --save-ranks ranks.csv
 """
 
 import argparse
+import functools
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import evaluate_and_report, listed, run
+from misc.cli import Evaluated, evaluate_and_report, listed, run
 from misc.cli.arguments import positive
 from misc.cli.options import (
     caption_options,
@@ -19,6 +21,7 @@ from misc.cli.options import (
     model_options,
     script_parser,
 )
+from misc.cli.output_options import add_table
 from misc.config import DATASETS, evaluation_size
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="cut the images into so many groups and average over them; 5 is the 1K protocol of "
         "COCO, which is printed anyway for 5,000 images",
     )
+    add_table(parser, "--save-ranks", "a row a query, its rank and what came first,")
     return parser
 
 
@@ -72,46 +76,62 @@ def listed_and_found(
     return images, only_found(images, f"{args.dataset} {args.split}", paths.folder)
 
 
-def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Compute the metrics and lay them out as a table."""
     from misc.data.paths import data_paths
-    from misc.evaluation.retrieval import format_metrics, retrieval_metrics
+    from misc.evaluation.query_tables import RANK_COLUMNS, rank_rows
+    from misc.evaluation.retrieval import rank_pairs, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs
     from misc.inference.loading import load_with_words
+    from misc.runtime.tables import check_table, write_table
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     left_out: list[Failure] = []
     listed_images, images = listed_and_found(args, paths, left_out)
+    if args.save_ranks:
+        check_table(args.save_ranks, sum(1 + len(image.captions) for image in images))
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     model = accelerate(model, args.precision, args.compile)
-    embeddings = encode_pairs(
-        model, images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
+    embedded: list[CaptionedImage] = []
+    inputs = images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
+    embeddings = encode_pairs(model, *inputs, embedded=embedded)
+    rankings = rank_pairs(*embeddings, folds=args.folds)
+    thousand, lines = one_thousand(
+        args, len(listed_images) - len(embedded) + len(left_out), embeddings
     )
-    count, captions = len(embeddings[0]), len(embeddings[1])
-    results: dict[str, Any] = retrieval_metrics(*embeddings, folds=args.folds)
-    title = (
-        f"{args.dataset} {args.split}: {count} of {len(listed_images)} images, {captions} captions"
-    )
-    missing = [image.image_id for image in listed_images if not image.found]
-    protocol = (
+    results: dict[str, Any] = {
+        **summarize(rankings),
+        **thousand,
+        "protocol": "; ".join([_protocol(args, size), *lines[:1]]),
+        "images": len(embedded),
+        "captions": len(embeddings[1]),
+        "missing_images": [image.image_id for image in listed_images if not image.found],
+        "images_left_out": len(images) - len(embedded),
+        "annotations_left_out": len(left_out),
+    }
+    rows = rank_rows(rankings, embedded)
+    save = functools.partial(write_table, args.save_ranks, RANK_COLUMNS, rows)
+    table = report(f"{args.dataset} {args.split}", len(listed_images), results, lines)
+    return Evaluated(results, table, save if args.save_ranks else None)
+
+
+def _protocol(args: argparse.Namespace, size: int) -> str:
+    return (
         f"Retrieval on {args.dataset} {args.split}, images of {size} x {size} pixels, "
         f"folds: {args.folds}; recalls in percent, ranks from 1, ties count against the query"
     )
-    thousand, lines = one_thousand(args, len(listed_images) - count + len(left_out), embeddings)
-    results |= {
-        **{f"1K/{key}": value for key, value in thousand.items()},
-        "protocol": "; ".join([protocol, *lines[:1]]),
-        "images": count,
-        "captions": captions,
-        "missing_images": missing,
-        "images_left_out": len(images) - count,
-        "annotations_left_out": len(left_out),
-    }
-    if missing:
-        lines.append(f"images left out, their files are missing: {listed(missing)}")
-    return results, "\n".join([title, format_metrics(results), *lines])
+
+
+def report(split: str, count: int, results: dict[str, Any], lines: list[str]) -> str:
+    """Lay the results on a split of so many images out as a table, with further lines below it."""
+    from misc.evaluation.retrieval import format_metrics
+
+    title = f"{split}: {results['images']} of {count} images, {results['captions']} captions"
+    if missing := results["missing_images"]:
+        lines = [*lines, f"images left out, their files are missing: {listed(missing)}"]
+    return "\n".join([title, format_metrics(results), *lines])
 
 
 def one_thousand(
@@ -129,7 +149,8 @@ def one_thousand(
         return {}, [f"1K protocol: not given, as {needed}"]
     metrics = retrieval_metrics(images, captions, caption_image, folds=5)
     title = "1K protocol: 1K/ is the mean over 5 folds of 1,000 images"
-    return metrics, [title, format_metrics(metrics)]
+    prefixed = {f"1K/{key}": value for key, value in metrics.items()}
+    return prefixed, [title, format_metrics(metrics)]
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

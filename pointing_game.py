@@ -9,15 +9,17 @@ Examples:
     python pointing_game.py -p best_model.pth.tar --dataset coco    # no Visual Genome needed
     python pointing_game.py -p best_model.pth.tar --dataset flickr30k_entities --split test
     python pointing_game.py -p best_model.pth.tar --json pointing.json
+    python pointing_game.py -p best_model.pth.tar --save-hits hits.csv
     python pointing_game.py -p best_model.pth.tar -rv --limit 200          # a quick look
 """
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import evaluate_and_report, run
+from misc.cli import Evaluated, evaluate_and_report, run
 from misc.cli.arguments import prompt
 from misc.cli.options import (
     common_options,
@@ -26,6 +28,7 @@ from misc.cli.options import (
     model_options,
     script_parser,
 )
+from misc.cli.output_options import add_table
 from misc.config import evaluation_size
 
 if TYPE_CHECKING:
@@ -63,6 +66,7 @@ def get_parser() -> argparse.ArgumentParser:
         default="a {name}",
         help="phrase for a category of --dataset coco (default: %(default)s)",
     )
+    add_table(parser, "--save-hits", "a row a phrase, its peaks and what they hit,")
     _add_entities(parser)
     _add_visual_genome(parser)
     return parser
@@ -105,14 +109,16 @@ def _add_visual_genome(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--all-images", action="store_true", help=everything)
 
 
-def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Play the game, and lay the results out as a table."""
     from misc.data.paths import data_paths
     from misc.data.questions import read_questions
     from misc.evaluation.pointing import play
     from misc.evaluation.pointing_results import format_results, summarize
+    from misc.evaluation.query_tables import HIT_COLUMNS, hit_rows
     from misc.inference.acceleration import accelerate
     from misc.inference.loading import load_with_words
+    from misc.runtime.tables import check_table, write_table
 
     if (args.split or args.images) and args.dataset != "flickr30k_entities":
         raise ValueError("--split and --images are for --dataset flickr30k_entities")
@@ -125,6 +131,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
     choice = args.split or "val", args.rest_val, args.all_images, args.prompt
     questions = read_questions(paths, args.dataset, *choice, left_out)
     questions = dataclasses.replace(questions, images=questions.images[: args.limit])
+    if args.save_hits:
+        check_table(args.save_hits, sum(len(image.phrases) for image in questions.images))
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     options = args.components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
     game = play(model, word_vectors, questions.images, size, *options)
@@ -136,7 +144,9 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         "annotations_left_out": len(left_out),
     }
     title = f"{args.dataset}: {results['images']} of {len(questions.images)} images"
-    return results, format_results(title, results)
+    rows = hit_rows(game, questions.images)
+    save = functools.partial(write_table, args.save_hits, HIT_COLUMNS, rows)
+    return Evaluated(results, format_results(title, results), save if args.save_hits else None)
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

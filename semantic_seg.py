@@ -13,7 +13,7 @@ Examples:
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from misc.cli import evaluate_and_report, listed, run
+from misc.cli import Evaluated, evaluate_and_report, listed, run
 from misc.cli.arguments import prompt
 from misc.cli.options import (
     common_options,
@@ -96,7 +96,7 @@ def outlined_images(
     return images, names
 
 
-def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str, Any], str]:
+def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Score the masks, and lay the results out as a table."""
     from misc.data.paths import data_paths
     from misc.data.photographs import only_found
@@ -131,7 +131,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> tuple[dict[str
         "annotations_left_out": len(left_out),
     }
     title = f"{args.dataset}: {results['images']} of {len(images)} images"
-    return results, report(f"{title}, {len(names)} categories", results)
+    return Evaluated(results, report(f"{title}, {len(names)} categories", results))
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

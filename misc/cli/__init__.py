@@ -1,3 +1,3 @@
-from misc.cli.scripts import evaluate_and_report, listed, run, write_json
+from misc.cli.scripts import Evaluated, evaluate_and_report, listed, run, write_json
 
-__all__ = ["evaluate_and_report", "listed", "run", "write_json"]
+__all__ = ["Evaluated", "evaluate_and_report", "listed", "run", "write_json"]

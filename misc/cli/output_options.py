@@ -1,4 +1,4 @@
-"""Options of the scripts that extract features."""
+"""Options of what scripts write: files of features, and tables of what was scored."""
 
 import argparse
 from pathlib import Path
@@ -54,4 +54,21 @@ def _add_part_options(group: argparse._ArgumentGroup) -> None:
         "--verify",
         action="store_true",
         help="only compare the folder -o with its manifest; nothing else is needed then",
+    )
+
+
+def add_table(parser: argparse.ArgumentParser, flag: str, rows: str) -> None:
+    """Add the option that names a table of what was scored, for whoever wants to check it.
+
+    Args:
+        parser: of the script.
+        flag: of the option.
+        rows: what a row holds.
+    """
+    parser.add_argument(
+        flag,
+        type=Path,
+        metavar="FILE",
+        help=f"write {rows} to this file, .csv or .parquet; python -m misc.pictures failures FILE "
+        "shows the worst",
     )

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from misc.runtime.files import replacing
 from misc.runtime.memory import keep_freed_memory
@@ -24,6 +24,14 @@ LEFT_OUT = (
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)
+
+
+class Evaluated(NamedTuple):
+    """What an evaluation gives."""
+
+    results: dict[str, Any]
+    table: str  # for the eye
+    save: Callable[[], None] | None = None  # writes further files, if any are asked for
 
 
 def run(main: Callable[[argparse.Namespace], Any], parser: argparse.ArgumentParser) -> None:
@@ -55,9 +63,9 @@ def _under_torchrun() -> bool:
 
 def evaluate_and_report(
     args: argparse.Namespace,
-    evaluate: "Callable[[argparse.Namespace, torch.device], tuple[dict[str, Any], str]]",
+    evaluate: "Callable[[argparse.Namespace, torch.device], Evaluated]",
 ) -> dict[str, Any]:
-    """Evaluate with all processes; the main one prints the table and writes the JSON.
+    """Evaluate with all processes; the main one prints the table, then writes files.
 
     Args:
         args: what ``common_options`` gave, and whatever ``evaluate`` needs.
@@ -70,12 +78,14 @@ def evaluate_and_report(
     from misc.runtime.distributed import is_main, process_group
 
     with process_group(select_device(args.device)) as device:
-        results, table = evaluate(args, device)
+        results, table, save = evaluate(args, device)
         if is_main():
             print(table)  # noqa: T201
             if results["annotations_left_out"]:
                 print(f"annotations left out, see the log: {results['annotations_left_out']}")  # noqa: T201
             write_json(results, args.json)
+            if save:
+                save()
     return results
 
 

@@ -1,5 +1,8 @@
 """Retrieval metrics, by counting ranks in chunks."""
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -7,20 +10,31 @@ CHUNK = 1024  # queries that are scored at once: memory is CHUNK x items, not qu
 DIRECTIONS = ("i2t", "t2i")
 
 
-def _ranks(queries: Tensor, items: Tensor, query_ids: Tensor, item_ids: Tensor) -> Tensor:
-    """Rank (N,), 1-based, of the best relevant item of each query; relevant: equal ids.
+class Ranking(NamedTuple):
+    """How Q queries ranked their items; rows are those of all images and captions."""
+
+    queries: Tensor  # (Q,), their rows
+    ranks: Tensor  # (Q,), 1-based, of the best relevant item
+    first: Tensor  # (Q,), the row of the item with the highest score
+
+
+def _rank(
+    queries: Tensor, items: Tensor, query_ids: Tensor, item_ids: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Rank items for queries, relevant are equal ids: ranks (Q,) and the first item's place (Q,).
 
     A rank is 1 + the number of irrelevant items that score at least as high as the best relevant
     one, so ties with them count against the query and a collapsed model is not rewarded, while
     equal captions of the same image are not held against each other.
     """
-    ranks = []
+    ranks, first = [], []
     for chunk, ids in zip(queries.split(CHUNK), query_ids.split(CHUNK), strict=True):
         scores = chunk @ items.T  # (chunk, M)
         relevant = ids[:, None] == item_ids[None, :]
         best = scores.masked_fill(~relevant, float("-inf")).amax(dim=1, keepdim=True)
         ranks.append(1 + ((scores >= best) & ~relevant).sum(dim=1))
-    return torch.cat(ranks)
+        first.append(scores.argmax(dim=1))
+    return torch.cat(ranks), torch.cat(first)
 
 
 def _summary(ranks: Tensor) -> dict[str, float]:
@@ -32,38 +46,16 @@ def _summary(ranks: Tensor) -> dict[str, float]:
     return recalls | {"median_rank": median, "mean_rank": ranks.mean().item()}
 
 
-def _one_fold(images: Tensor, captions: Tensor, caption_image: Tensor) -> dict[str, float]:
-    rows = torch.arange(len(images), device=images.device)
-    described = torch.isin(rows, caption_image)  # an image without captions is no query
-    ranks = {
-        "i2t": _ranks(images[described], captions, rows[described], caption_image),
-        "t2i": _ranks(captions, images, caption_image, rows),
-    }
-    metrics = {
-        f"{direction}/{key}": value
-        for direction in DIRECTIONS
-        for key, value in _summary(ranks[direction]).items()
-    }
-    rsum = sum(value for key, value in metrics.items() if "/R@" in key)
-    return metrics | {"rsum": rsum}
-
-
-def retrieval_metrics(
+def rank_pairs(
     images: Tensor, captions: Tensor, caption_image: Tensor, folds: int = 1
-) -> dict[str, float]:
-    """Recall and ranks of retrieval in both directions, on embeddings with unit rows.
+) -> list[dict[str, Ranking]]:
+    """Rank captions for images, "i2t", and images for captions, "t2i", on each fold.
 
     Args:
-        images: (N, D) image embeddings; those without captions are distractors only.
-        captions: (M, D) caption embeddings.
+        images: (N, D) image embeddings with unit rows; those without captions are distractors only.
+        captions: (M, D) caption embeddings with unit rows.
         caption_image: (M,) the row of ``images`` that each caption describes.
-        folds: into how many consecutive groups of images the set is cut; the metrics are
-            averaged over them (5 folds of the 5,000 COCO images are the "1K" protocol).
-
-    Returns:
-        ``i2t/R@1``, ``i2t/R@5``, ``i2t/R@10`` (percent), ``i2t/median_rank``, ``i2t/mean_rank``
-        (1-based) for captions found by an image, the same under ``t2i/`` for images found by a
-        caption, and ``rsum``, the sum of the six recalls.
+        folds: into how many consecutive groups of images the set is cut.
 
     Raises:
         ValueError: if shapes or rows do not fit, or an embedding is not finite (it is named).
@@ -71,11 +63,47 @@ def retrieval_metrics(
     _check(images, captions, caption_image, folds)
     results = []
     for rows in torch.arange(len(images), device=images.device).tensor_split(folds):
-        chosen = (caption_image >= rows[0]) & (caption_image <= rows[-1])
-        if not chosen.any():
+        chosen = ((caption_image >= rows[0]) & (caption_image <= rows[-1])).nonzero().flatten()
+        if not len(chosen):
             raise ValueError(f"no caption describes the images {rows[0]} to {rows[-1]} of a fold")
-        results.append(_one_fold(images[rows], captions[chosen], caption_image[chosen] - rows[0]))
-    return {key: sum(result[key] for result in results) / folds for key in results[0]}
+        owners = caption_image[chosen]
+        described = rows[torch.isin(rows, owners)]  # an image without captions is no query
+        ranks, first = _rank(images[described], captions[chosen], described, owners)
+        of_images = Ranking(described, ranks, chosen[first])
+        ranks, first = _rank(captions[chosen], images[rows], owners, rows)
+        of_captions = Ranking(chosen, ranks, rows[first])
+        results.append({"i2t": of_images, "t2i": of_captions})
+    return results
+
+
+def summarize(rankings: Sequence[Mapping[str, Ranking]]) -> dict[str, float]:
+    """Average recall and ranks over folds; keys as ``retrieval_metrics`` gives them."""
+    results = []
+    for ranking in rankings:
+        metrics = {
+            f"{direction}/{key}": value
+            for direction in DIRECTIONS
+            for key, value in _summary(ranking[direction].ranks).items()
+        }
+        rsum = sum(value for key, value in metrics.items() if "/R@" in key)
+        results.append(metrics | {"rsum": rsum})
+    return {key: sum(one[key] for one in results) / len(results) for key in results[0]}
+
+
+def retrieval_metrics(
+    images: Tensor, captions: Tensor, caption_image: Tensor, folds: int = 1
+) -> dict[str, float]:
+    """Recall and ranks of retrieval in both directions, averaged over folds.
+
+    Five folds of the 5,000 COCO images are the "1K" protocol. Arguments and errors are those of
+    ``rank_pairs``.
+
+    Returns:
+        ``i2t/R@1``, ``i2t/R@5``, ``i2t/R@10`` (percent), ``i2t/median_rank``, ``i2t/mean_rank``
+        (1-based) for captions found by an image, the same under ``t2i/`` for images found by a
+        caption, and ``rsum``, the sum of the six recalls.
+    """
+    return summarize(rank_pairs(images, captions, caption_image, folds))
 
 
 def _check(images: Tensor, captions: Tensor, caption_image: Tensor, folds: int) -> None:

@@ -104,11 +104,12 @@ def encode_pairs(
     workers: int = 0,
     first_sentence: bool = False,
     features: Features | None = None,
+    embedded: list[CaptionedImage] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Embed images, each once, and their captions; images that cannot be are left out with theirs.
 
     Several processes share the work, and each gets all of the result. What the trunk makes of the
-    images need not be computed if it is given as ``features``.
+    images is not computed if it is given as ``features``; ``embedded`` gets those not left out.
 
     Returns:
         Image embeddings (N, D), caption embeddings (M, D) and the row (M,) of each caption's
@@ -127,11 +128,20 @@ def encode_pairs(
     if not len(kept):
         reason = next(reason for reason in gather_objects([*failures[:1]]) if reason)[0].reason
         raise ValueError(f"none of the {len(images)} images can be embedded: {reason}")
-    read = [images[index].captions for index in kept.tolist()]
-    captions = [caption for group in read for caption in group]
-    counts = torch.tensor([len(group) for group in read])
-    places = own_share(len(captions), TEXT_BATCH)
-    texts = [captions[place] for place in places]
-    encoded = encode_texts(model, texts, word_vectors, first_sentence=first_sentence)
-    caption_embeddings, _ = in_order(encoded, torch.tensor(places, dtype=torch.long))
+    read = [images[index] for index in kept.tolist()]
+    if embedded is not None:
+        embedded += read
+    counts = torch.tensor([len(image.captions) for image in read])
+    captions = [caption for image in read for caption in image.captions]
+    caption_embeddings = _encode_shared(model, captions, word_vectors, first_sentence)
     return embeddings, caption_embeddings, torch.arange(len(read)).repeat_interleave(counts)
+
+
+def _encode_shared(
+    model: JointEmbedding, texts: Sequence[str], word_vectors: TokenVectors, first_sentence: bool
+) -> Tensor:
+    """Embed texts (N, D), each process its share of them."""
+    places = own_share(len(texts), TEXT_BATCH)
+    own = [texts[place] for place in places]
+    encoded = encode_texts(model, own, word_vectors, first_sentence=first_sentence)
+    return in_order(encoded, torch.tensor(places, dtype=torch.long))[0]

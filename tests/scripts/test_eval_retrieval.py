@@ -9,6 +9,7 @@ import torch
 
 import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
+from misc.runtime.tables import read_table
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -44,6 +45,23 @@ def test_folds_are_averaged(checkpoint, toy_root):
     whole = evaluate(checkpoint, toy_root, *options)
     halves = evaluate(checkpoint, toy_root, *options, "--folds", "2")
     assert halves["t2i/mean_rank"] < whole["t2i/mean_rank"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_figures_follow_from_the_saved_ranks(checkpoint, toy_root, tmp_path, suffix):
+    file = tmp_path / f"ranks{suffix}"
+    options = "--dataset", "toy", "-te", "--image-size", "48", "--folds", "2"
+    results = evaluate(checkpoint, toy_root, *options, "--save-ranks", str(file))
+    rows = list(read_table(file)[1])
+    assert len(rows) == 16 + 80
+    for direction in ("i2t", "t2i"):
+        ranks = [int(row["rank"]) for row in rows if row["direction"] == direction]
+        share = sum(rank <= 5 for rank in ranks) / len(ranks)
+        assert results[f"{direction}/R@5"] == pytest.approx(100 * share)
+    own = [row for row in rows if row["direction"] == "t2i" and int(row["rank"]) == 1]
+    assert own
+    assert all(row["first"] == row["image"] for row in own)
+    assert len({row["text"] for row in rows if row["text"]}) > 60
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import pytest
 import pointing_game
 from misc.checkpoints.checkpoint import load_model
 from misc.data.paths import data_paths, find_word_vectors
+from misc.evaluation.pointing import POINTS
+from misc.runtime.tables import read_table
 from tests.scripts.localization import SIZE, run, twin_heat_map
 from tests.scripts.miniature import noise
 
@@ -38,8 +40,8 @@ def root(tmp_path_factory, toy_root):
         (folder / f"Annotations/{number}.xml").write_text(xml)
         (folder / f"Sentences/{number}.txt").write_text(SENTENCE)
         if number < 3:
-            noise(number, (56, 56)).save(photographs / f"{number}_abc.jpg")
-    (photographs / "4_abc.jpg").write_bytes(b"no image")
+            noise(number, (56, 56)).save(photographs / f"{number}_0123456789.jpg")
+    (photographs / "4_0123456789.jpg").write_bytes(b"no image")
     (folder / "test.txt").write_text("1\n2\n3\n4\n5\n")
     (root / "word_vectors").symlink_to(toy_root / "toy/word_vectors")
     return root
@@ -49,7 +51,7 @@ def twin(model, word_vectors, folder):
     """Per photograph and phrase: hits of the peak in any box, in the largest, of the centre."""
     for number in (1, 2):
         for entity, phrase in ((1, "A man"), (2, "two dogs"), (3, "a lake"), (3, "The water")):
-            heat = twin_heat_map(model, word_vectors, folder / f"{number}_abc.jpg", phrase)
+            heat = twin_heat_map(model, word_vectors, folder / f"{number}_0123456789.jpg", phrase)
             row, column = np.unravel_index(heat.argmax(), heat.shape)
             peak = [
                 (place * 8 + 4) * side / SIZE
@@ -87,6 +89,23 @@ def test_the_game_on_entities_equals_a_twin(checkpoint, root, toy_root, tmp_path
     assert "flickr30k_entities: 2 of 4 images" in printed
     assert "phrases left out, they name nothing that is seen: 4" in printed
     assert "people                                 2" in printed
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_means_of_the_saved_hits_are_the_figures(checkpoint, root, tmp_path, suffix):
+    file, photographs = tmp_path / f"hits{suffix}", root / "photographs"
+    options = "--dataset", "flickr30k_entities", "--split", "test", "--images", photographs
+    results = run(pointing_game, checkpoint, root, *options, "--save-hits", file)
+    rows = list(read_table(file)[1])
+    assert len(rows) == results["regions"]
+    for name in POINTS:
+        assert results[name] == pytest.approx(
+            np.mean([str(row[name]) == "True" for row in rows]) * 100
+        )
+    assert [row["phrase"] for row in rows[4:]] == ["A man", "two dogs", "a lake", "The water"]
+    assert {int(row["image_id"]) for row in rows[4:]} == {2}
+    for row in rows:
+        assert (str(row["pointing_game"]) == "True") == (float(row["distance"]) == 0)
 
 
 def test_options_of_entities_and_of_others_are_not_mixed(checkpoint, root):
