@@ -22,7 +22,7 @@ def read_karpathy(
     """Read the images of some splits from Karpathy's ``dataset.json``.
 
     Arguments and errors are those of ``misc.data.captions.read_captions``. An entry that cannot be
-    read, and a caption without a word, are left out and named.
+    read, and a caption without a word, are left out and named; not those of other splits.
     """
     file = paths.existing(paths.split_file)
     with format_of(file, "Karpathy's splits"):
@@ -30,10 +30,11 @@ def read_karpathy(
     counts: collections.Counter[str] = collections.Counter()
     images: list[CaptionedImage] = []
     failures: list[Failure] = []
-    photographs, read = paths.photographs(), functools.partial(_read_entry, paths.images)
-    for split, image, sentences in read_entries(entries, f"{file.name}, image", read, failures):
+    photographs, read = paths.photographs(), functools.partial(_read_entry, paths.images, splits)
+    for split, entry in read_entries(entries, f"{file.name}, image", read, failures):
         counts[split] += 1
-        if split in splits:
+        if entry is not None:
+            image, sentences = entry
             what = f"{file.name}, image {image.image_id} ({image.path.name}), caption"
             captions = tuple(read_entries(sentences, what, _read_sentence, failures))
             path = photographs.find(image.path)
@@ -49,15 +50,19 @@ def read_karpathy(
     return images
 
 
-def _read_entry(folder: Path, entry: dict[str, Any]) -> tuple[str, CaptionedImage, list[Any]]:
-    """Read the split of an entry, its image, and the sentences that are yet to be read."""
-    number = entry.get("cocoid")
-    number = entry["imgid"] if number is None else number
-    path = folder / (entry.get("filepath") or "") / entry["filename"]
+def _read_entry(
+    folder: Path, splits: Collection[str], entry: dict[str, Any]
+) -> tuple[str, tuple[CaptionedImage, list[Any]] | None]:
+    """Read an entry's split and, if it is asked for, the image and the sentences, yet unread."""
     split = entry["split"]
     if not isinstance(split, str):
         raise ValueError(f"{split!r:.80} is no split")
-    return split, CaptionedImage(read_id(number), path, ()), list(entry["sentences"])
+    if split not in splits:
+        return split, None
+    number = entry.get("cocoid")
+    number = entry["imgid"] if number is None else number
+    path = folder / (entry.get("filepath") or "") / entry["filename"]
+    return split, (CaptionedImage(read_id(number), path, ()), list(entry["sentences"]))
 
 
 def _read_sentence(sentence: dict[str, Any]) -> str:

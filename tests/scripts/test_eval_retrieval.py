@@ -116,3 +116,8 @@ def test_the_1k_protocol_is_given_or_said_why_not(
     assert (results["images"], results["annotations_left_out"]) == (15, 1)
     assert note in results["protocol"]
     assert "annotations left out, see the log: 1\n" in capsys.readouterr().out
+    last_entry["split"] = "train"  # and no image is missing of the 15 in the test split
+    split_file.write_text(json.dumps(content))
+    results = evaluate()
+    assert (results["images"], results["annotations_left_out"]) == (15, 0)
+    assert "1K" not in results["protocol"]
