@@ -68,7 +68,8 @@ def onnx(args: argparse.Namespace) -> list[Path]:
 
     Writes image_encoder.onnx (pixels to unit rows), text_encoder.onnx (word vectors and lengths to
     unit rows), activation_maps.onnx (pixels to projected maps) and model.json, which says how
-    images are prepared. Batch, height, width and number of words are dynamic.
+    images are prepared, and names the word vectors or the pretrained text encoder: neither is in
+    these files. Batch, height, width and number of words are dynamic.
     """
     if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript")):
         raise ValueError("the export needs: pip install -r requirements-export.txt")

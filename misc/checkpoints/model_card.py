@@ -20,8 +20,8 @@ Images and sentences in one space of {{ model.embedding_dim }} dimensions, and f
 map of where it is in an image: a deep semantic-visual embedding with localisation, after
 [Finding beans in burgers](https://arxiv.org/abs/1804.01720) (Engilberge, Chevallier, Pérez, Cord;
 CVPR 2018). The image path is a {{ model.backbone }} with {{ model.image_pooling }} pooling,
-the text path {{ model.sru_layers }} SRU layers over frozen word vectors of {{ model.word_dim }}
-dimensions.
+the text path {{ model.sru_layers }} SRU layers over frozen vectors of words, or of the tokens of a
+pretrained text encoder, of {{ model.word_dim }} dimensions.
 
 ## How to use it
 
@@ -39,8 +39,9 @@ heat_map = embedder.localize("photo.jpg", ["a dog"])[0]
 Every script takes it, too: `python eval_retrieval.py -p {{ source }}`. Images are squeezed to
 {{ preprocessing.image_size }} x {{ preprocessing.image_size }} pixels and normalised by the mean
 {{ preprocessing.mean }} and the standard deviation {{ preprocessing.standard_deviation }}. The word
-vectors are not part of the model: `word_vectors="FOLDER"` names the folder that has them.
-`config.json` has their fingerprint, and whoever uses others is warned.
+vectors, or the pretrained text encoder in their place, are not part of the model:
+`word_vectors="FOLDER"` names the folder that has them. `config.json` has their fingerprint, and
+whoever uses others is warned.
 
 ## Training data
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch._higher_order_ops.scan import scan
 from torch.onnx import OnnxExporterError, ONNXProgram
 
+from misc.checkpoints.sharing import shareable
 from misc.runtime.files import replacing
-from models.config import ModelConfig
 from models.image_encoder import ImageEncoder
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
@@ -167,17 +167,22 @@ def write_onnx_files(model: JointEmbedding, image_size: int, folder: Path) -> li
     }
     for name, (module, inputs, output) in parts.items():
         write_onnx(module, inputs, output, folder / f"{name}.onnx")
-    _describe(config, image_size, folder / "model.json")
+    _describe(model, image_size, folder / "model.json")
     return [*(folder / f"{name}.onnx" for name in parts), folder / "model.json"]
 
 
-def _describe(config: ModelConfig, image_size: int, path: Path) -> None:
+def _describe(model: JointEmbedding, image_size: int, path: Path) -> None:
+    """Say how images are prepared, and which word vectors, or text encoder, texts need."""
+    config, about = model.config, model.about
+    training = shareable(about.get("training", {}).get("config", {}))
     description = {
         "image_size": image_size,
         "mean": config.image_mean,
         "standard_deviation": config.image_deviation,
         "embedding_dim": config.embedding_dim,
         "word_dim": config.word_dim,
+        "word_vectors": training.get("word_vectors", ""),
+        "word_table_sha256": about.get("word_table_sha256", ""),
         "opset": OPSET,
     }
     with replacing(path) as temporary:

@@ -57,6 +57,7 @@ def describe(file: str) -> dict[str, Any]:
         "file": file,
         "config": dataclasses.asdict(checkpoint.config),
         "training": training,
+        "word_table_sha256": checkpoint.word_table,
         "notes": checkpoint.notes,
         "reference_images": 0 if checkpoint.reference is None else len(checkpoint.reference),
         "numbers": {**parts, "total": sum(parts.values())},

@@ -47,7 +47,8 @@ def model(request):
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    save_checkpoint(folder / "best.pt", model, {"config": vars(PRESETS["toy"][1])})
+    training = {"config": vars(PRESETS["toy"][1])}
+    save_checkpoint(folder / "best.pt", model, training, word_table="of GloVe")
     files = export(folder / "best.pt", folder / "onnx")
     assert sorted(file.name for file in files) == sorted(
         file.name for file in (folder / "onnx").iterdir()
@@ -90,6 +91,8 @@ def test_the_description_says_how_images_are_prepared(folder):
         "standard_deviation": [0.229, 0.224, 0.225],
         "embedding_dim": 16,
         "word_dim": 50,
+        "word_vectors": "glove",  # where texts' vectors are from, which are not in the files
+        "word_table_sha256": "of GloVe",
         "opset": 20,
     }
 

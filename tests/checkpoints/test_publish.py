@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard
 
 from misc.checkpoints.__main__ import get_parser, main
 from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
+from misc.checkpoints.sharing import shareable
 from misc.embedder import Embedder
 from misc.presets import PRESETS
 from misc.words.word_vectors import WordVectors
@@ -80,6 +81,11 @@ def test_what_is_wrong_is_named_before_anything_is_written(checkpoint, folder, t
     with pytest.raises(FileNotFoundError, match="no word vectors"):
         publish(checkpoint, tmp_path / "new", "--word-vectors", tmp_path)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("source", ["package:some-encoder", "hf://user/encoder", "glove", ""])
+def test_what_anyone_can_have_keeps_its_name(source):
+    assert shareable({"word_vectors": source}) == {"word_vectors": source}
 
 
 def test_no_path_of_the_users_machine_goes_out(model, words, tmp_path):
