@@ -2,6 +2,7 @@
 
 from misc.config.data_sets import (
     DATASETS,
+    FLICKR,
     TOY_IMAGE_SIZE,
     default_data_root,
     evaluation_size,
@@ -10,6 +11,7 @@ from misc.config.training import PRECISIONS, TrainConfig
 
 __all__ = [
     "DATASETS",
+    "FLICKR",
     "PRECISIONS",
     "TOY_IMAGE_SIZE",
     "TrainConfig",

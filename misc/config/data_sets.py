@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 DATASETS = ("coco", "flickr8k", "flickr30k", "captions", "toy")
+FLICKR = ("flickr8k", "flickr30k")  # whose photographs have ids of their own
 TOY_IMAGE_SIZE = 128  # side of the toy scenes in pixels, which are looked at as they are
 
 

@@ -31,13 +31,16 @@ class TrainConfig(LossSettings):
     dataset: str = setting("coco", "data set to train on", group=DATA, choices=DATASETS)
     captions: str = setting(
         "",
-        "captions of your own, for --dataset captions: a .jsonl, .csv or .tsv file with an image "
-        "and a caption column, COCO's captions or Karpathy's splits as .json, or 'folder' for .txt "
-        "files beside the images",
+        "captions of your own, for --dataset captions: a .jsonl, .csv, .tsv or .txt file with an "
+        "image and a caption column, COCO's captions or Karpathy's splits as .json; 'folder' for "
+        ".txt files beside the images",
         group=DATA,
     )
     images: str = setting(
-        "", "folder of their images; default: that of the file of captions", group=DATA
+        "",
+        "folder of their images, or of the photographs of another data set; default: that of the "
+        "file of captions, or of the data set",
+        group=DATA,
     )
     word_vectors: str = setting(
         "",

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-IMAGE_COLUMNS = ("image", "filename", "file_name", "file", "path", "image_path", "filepath")
-CAPTION_COLUMNS = ("caption", "text", "sentence", "captions", "raw", "title")
+IMAGE_COLUMNS = (
+    "image", "image_name", "filename", "file_name", "file", "path", "image_path", "filepath",
+)  # fmt: skip
+CAPTION_COLUMNS = ("caption", "text", "sentence", "comment", "captions", "raw", "title")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Row:
     image: str = ""
     caption: str = ""
     split: str = ""  # as written; "" if the file has none
+    fault: str = ""  # why it cannot be used, where that is known
 
 
 def columns(present: Sequence[str]) -> dict[str, str]:

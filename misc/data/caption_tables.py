@@ -1,4 +1,4 @@
-"""Rows of captions: tables, JSON, or text files beside the images."""
+"""Rows of captions: tables, lines of Flickr8k's kind, JSON, or text files beside the images."""
 
 import csv
 import itertools
@@ -24,13 +24,17 @@ def file_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
         FileNotFoundError: if it is missing.
         ValueError: if it is of no kind that is known.
     """
-    readers = {".jsonl": jsonl_rows, ".csv": _table_rows, ".tsv": _table_rows, ".json": json_rows}
+    readers = {
+        ".jsonl": jsonl_rows, ".json": json_rows, ".token": _token_rows,
+        ".csv": _table_rows, ".tsv": _table_rows, ".txt": _table_rows,
+    }  # fmt: skip
+    suffix = file.with_suffix("").suffix if file.name.endswith(".token.txt") else file.suffix
     if not file.is_file():
         raise FileNotFoundError(f"no captions at {file}; --captions folder reads .txt files")
-    if file.suffix.lower() not in readers:
-        raise ValueError(f"{file}: captions are in .jsonl, .csv, .tsv or .json, or in a folder")
+    if suffix.lower() not in readers:
+        raise ValueError(f"{file}: captions are in {', '.join(readers)}, or in a folder")
     try:
-        yield from readers[file.suffix.lower()](file, failures)
+        yield from readers[suffix.lower()](file, failures)
     except csv.Error as error:
         raise ValueError(f"{file} is not a table ({error})") from error
 
@@ -52,8 +56,9 @@ def _table_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
             if not fields:  # a blank line
                 return []
             if len(fields) != len(present):
-                many = f"{len(fields)} fields, and there are {len(present)} columns"
-                raise ValueError(many + hint)
+                many = f"{len(fields)} fields, and there are {len(present)} columns{hint}"
+                image = dict(zip(present, fields, strict=False)).get(names["image"], "").strip()
+                return [Row(f"{file}, {place}", image, fault=many)]
             if place.startswith("lines "):
                 joined.append(place)
             return rows_of(f"{file}, {place}", dict(zip(present, fields, strict=True)), names)
@@ -69,6 +74,22 @@ def _table_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
         )
 
 
+def _token_rows(file: Path, failures: list[Failure]) -> Iterator[Row]:
+    """Read lines of an image, # and a number, a tab, and a caption, as Flickr8k has them."""
+
+    def read(placed: tuple[str, str]) -> Row:
+        place, line = placed
+        name, tab, caption = decoded(line).partition("\t")
+        image, mark, _ = name.rpartition("#")
+        if not tab or not mark:
+            raise ValueError("it is not an image with # and a number, a tab, and a caption")
+        return Row(f"{file}, {place}", image.strip(), caption.strip())
+
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+        placed = ((f"line {number}", line) for number, line in enumerate(lines, 1) if line.strip())
+        yield from read_entries(placed, f"{file},", read, failures, operator.itemgetter(0))
+
+
 Record = tuple[str, list[str] | csv.Error]  # on which lines it is; its fields, or why it has none
 
 
@@ -77,7 +98,7 @@ def _records(lines: TextIO, tabs: bool) -> Iterator[Record]:
     header = lines.readline()
     rows = csv.reader(
         itertools.chain([header], lines),
-        delimiter="\t" if tabs else max(",;\t", key=header.count),
+        delimiter="\t" if tabs else max(",;\t|", key=header.count),
         quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
         strict=True,
     )

@@ -4,13 +4,14 @@ import collections
 import functools
 import logging
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
+from misc.config import FLICKR
 from misc.data.captioned_images import CaptionedImage, NoImagesError
 from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import format_of, read_json
 from misc.data.paths import DataPaths
+from misc.data.photographs import photograph_id
 from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def read_karpathy(
     counts: collections.Counter[str] = collections.Counter()
     images: list[CaptionedImage] = []
     failures: list[Failure] = []
-    photographs, read = paths.photographs(), functools.partial(_read_entry, paths.images, splits)
+    photographs, read = paths.photographs(), functools.partial(_read_entry, paths, splits)
     for split, entry in read_entries(entries, f"{file.name}, image", read, failures):
         counts[split] += 1
         if entry is not None:
@@ -51,7 +52,7 @@ def read_karpathy(
 
 
 def _read_entry(
-    folder: Path, splits: Collection[str], entry: dict[str, Any]
+    paths: DataPaths, splits: Collection[str], entry: dict[str, Any]
 ) -> tuple[str, tuple[CaptionedImage, list[Any]] | None]:
     """Read an entry's split and, if it is asked for, the image and the sentences, yet unread."""
     split = entry["split"]
@@ -60,8 +61,10 @@ def _read_entry(
     if split not in splits:
         return split, None
     number = entry.get("cocoid")
+    if number is None and paths.dataset in FLICKR:
+        number = photograph_id(entry["filename"])
     number = entry["imgid"] if number is None else number
-    path = folder / (entry.get("filepath") or "") / entry["filename"]
+    path = paths.images / (entry.get("filepath") or "") / entry["filename"]
     return split, (CaptionedImage(read_id(number), path, ()), list(entry["sentences"]))
 
 

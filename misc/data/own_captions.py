@@ -108,6 +108,8 @@ def _group(rows: Iterable[Row], folder: Path, failures: list[Failure]) -> Groupe
 
 def _usable(row: Row, path: Path | None, name: str) -> tuple[Path, str]:
     """Find the file and the split of a row, or say what it lacks."""
+    if row.fault:
+        raise ValueError(row.fault)
     if not row.image:
         raise ValueError("no image is named")
     if not row.caption:
