@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,22 +39,26 @@ class TextCache:
     def __init__(self, encoder: PretrainedEncoder, folder: Path, texts: Sequence[str]) -> None:
         self.encoder = encoder
         self.folder = folder
+        self.texts = texts
         self.dimension = encoder.dimension
         self.parts: list[np.ndarray] = []
         self.places: dict[str, tuple[int, int, int, list[str]]] = {}  # part, start, end, unknown
-        cut = 0
+        self.cut = 0  # texts that were too long
         for number, part in enumerate(_parts(texts)):
             states, about = _files(folder, number)
-            self.parts.append(np.load(states, mmap_mode="r"))
             said = json.loads(about.read_text(encoding="utf-8"))
+            # Numpy maps no empty file.
+            self.parts.append(np.load(states, mmap_mode="r" if any(said["lengths"]) else None))
             ends = np.cumsum(said["lengths"]).tolist()
             for place, (text, length) in enumerate(zip(part, said["lengths"], strict=True)):
                 if length:  # else it has no word, as the encoder will say again
                     unknown = said["unknown"].get(str(place), [])
                     self.places[text] = number, ends[place] - length, ends[place], unknown
-            cut += said["cut"]
-        if cut and is_main():
-            logger.warning("%d captions are too long for the text encoder: ends are cut off", cut)
+            self.cut += said["cut"]
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Send the folder to a process that is spawned, not the states: it maps them anew."""
+        return TextCache, (self.encoder, self.folder, self.texts)
 
     def fingerprint(self) -> str:
         """Compute that of the encoder."""
@@ -103,7 +108,10 @@ def cached_texts(encoder: PretrainedEncoder, texts: Sequence[str], folder: Path)
     alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
     with alone:
         _compute(encoder, _parts(texts), folder)
-    return TextCache(encoder, folder, texts)
+    cache = TextCache(encoder, folder, texts)
+    if cache.cut and is_main():
+        logger.warning("%d captions are too long for the text encoder: ends are cut off", cache.cut)
+    return cache
 
 
 def _parts(texts: Sequence[str]) -> list[Sequence[str]]:

@@ -1,3 +1,4 @@
+import pickle
 import shutil
 from types import SimpleNamespace
 
@@ -59,6 +60,19 @@ def test_states_are_those_of_the_encoder_whatever_the_order_and_others_are_compu
     (first,) = required(cache.vectors_of(TEXTS[-1:], first_sentence=True))
     assert len(first.vectors) == 5
     assert (cache.dimension, cache.fingerprint()) == (8, encoder.fingerprint())
+
+
+def test_a_process_that_is_spawned_maps_the_states_anew(encoder, tmp_path):
+    cache = cached_texts(encoder, TEXTS, tmp_path)
+    again = pickle.loads(pickle.dumps(cache))
+    assert isinstance(again.parts[0], np.memmap)
+    (found,), (expected,) = (required(each.vectors_of(["a"])) for each in (again, cache))
+    assert torch.equal(found.vectors, expected.vectors)
+
+
+def test_texts_none_of_which_has_a_word_are_failures(encoder, tmp_path):
+    (blank,) = cached_texts(encoder, ["  "], tmp_path).vectors_of(["  "])
+    assert isinstance(blank, Failure) and "at least one word" in blank.reason
 
 
 def test_states_are_computed_once(encoder, tmp_path, monkeypatch):
