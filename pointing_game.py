@@ -34,6 +34,7 @@ from misc.config import evaluation_size
 if TYPE_CHECKING:
     import torch
 
+    from misc.data.paths import DataPaths
     from misc.runtime.failures import Failure
 
 # And the captioned photographs that they belong to.
@@ -109,23 +110,44 @@ def _add_visual_genome(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--all-images", action="store_true", help=everything)
 
 
-def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
-    """Play the game, and lay the results out as a table."""
+def paths_of(args: argparse.Namespace) -> "DataPaths":
+    """Say where the files of the data set are.
+
+    Raises:
+        ValueError: if an option is for another data set.
+    """
     from misc.data.paths import data_paths
-    from misc.data.questions import read_questions
-    from misc.evaluation.pointing import play
-    from misc.evaluation.pointing_results import format_results, summarize
-    from misc.evaluation.query_tables import HIT_COLUMNS, hit_rows
-    from misc.inference.acceleration import accelerate
-    from misc.inference.loading import load_with_words
-    from misc.runtime.tables import check_table, write_table
 
     if (args.split or args.images) and args.dataset != "flickr30k_entities":
         raise ValueError("--split and --images are for --dataset flickr30k_entities")
     paths = data_paths(args.data_root, DATASETS[args.dataset], images=args.images)
-    if args.visual_genome:
-        paths = dataclasses.replace(paths, visual_genome=args.visual_genome)
-    model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    return dataclasses.replace(paths, visual_genome=args.visual_genome or paths.visual_genome)
+
+
+def protocol(args: argparse.Namespace, size: int) -> str:
+    """Say how the figures come about, with images of a size in pixels."""
+    return (
+        f"Pointing game on {args.dataset}, images of {size} x {size} pixels, {args.components} "
+        f"components, smoothed by {args.peak_sigma:.3g} of the side; percent of peaks inside of "
+        "their region's box"
+    )
+
+
+def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
+    """Play the game, and lay the results out as a table."""
+    from misc.checkpoints.checkpoint import read_checkpoint
+    from misc.data.questions import read_questions
+    from misc.evaluation.pointing import play
+    from misc.evaluation.pointing_results import format_results, summarize
+    from misc.evaluation.presence_results import format_presence, measure_presence
+    from misc.evaluation.query_tables import HIT_COLUMNS, hit_rows
+    from misc.inference.acceleration import accelerate
+    from misc.inference.loading import build_with_words
+    from misc.runtime.tables import check_table, write_table
+
+    paths, checkpoint = paths_of(args), read_checkpoint(args.path)
+    sources = args.path, device, paths, args.word_vectors
+    model, word_vectors = build_with_words(checkpoint, *sources)
     model = accelerate(model, args.precision, args.compile)
     left_out: list[Failure] = []
     choice = args.split or "val", args.rest_val, args.all_images, args.prompt
@@ -136,17 +158,20 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
     options = args.components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
     game = play(model, word_vectors, questions.images, size, *options)
+    by_category = args.dataset == "coco"
+    asked = questions.images, game, checkpoint.reference, by_category, args.first_sentence
+    presence = measure_presence(model, word_vectors, *asked)
     results: dict[str, Any] = {
-        "protocol": f"Pointing game on {args.dataset}, images of {size} x {size} pixels, "
-        f"{args.components} components, smoothed by {args.peak_sigma:.3g} of the side; percent of "
-        "peaks inside of their region's box",
-        **summarize(game, questions, by_category=args.dataset == "coco"),
+        "protocol": protocol(args, size),
+        **summarize(game, questions, by_category),
+        **presence,
         "annotations_left_out": len(left_out),
     }
     title = f"{args.dataset}: {results['images']} of {len(questions.images)} images"
+    text = "\n".join([format_results(title, results), *format_presence(presence)])
     rows = hit_rows(game, questions.images)
     save = functools.partial(write_table, args.save_hits, HIT_COLUMNS, rows)
-    return Evaluated(results, format_results(title, results), save if args.save_hits else None)
+    return Evaluated(results, text, save if args.save_hits else None)
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from misc.data.region_images import RegionImage
 from misc.evaluation.localization import both_peaks, kernel_heat_maps, peaks, points_in_boxes
+from misc.evaluation.presence import MOST_IMAGES
 from misc.inference.batches import MappedBatch, map_image_files
-from misc.inference.encode import encode_texts
+from misc.inference.encode import TEXT_BATCH, encode_texts
 from misc.runtime.distributed import gather_lists, in_order, own_share
 from misc.words.token_vectors import TokenVectors
 from models.joint_embedding import JointEmbedding
@@ -43,6 +44,8 @@ class Game(NamedTuple):
     scores: Scores
     numbers: Tensor  # (R,), the place of each among the phrases of all images, in order
     unreadable: list[int]  # places of the images that could not be read, in order
+    embeddings: Tensor  # (N, D), of those among the first ``MOST_IMAGES`` that could be read
+    places: Tensor  # (N,), theirs, in order
 
 
 def play(
@@ -72,17 +75,30 @@ def play(
     device = next(model.parameters()).device
     readable = [(place, image.path) for place, image in enumerate(images) if image.path]
     own = [readable[place] for place in own_share(len(readable), batch_size)]
-    files = [path for _, path in own]
-    batches = map_image_files(model, files, image_size, batch_size, workers=workers)
+    places, files = [place for place, _ in own], [path for _, path in own]
+    kept: dict[int, Tensor] = {}
+    mapped = map_image_files(model, files, image_size, batch_size, workers=workers)
 
     def kernels(phrases: list[str]) -> Tensor:
-        options = {"first_sentence": first_sentence, "quiet": True}
-        texts = encode_texts(model, phrases, word_vectors, **options).to(device)
-        return model.localization_kernels(texts, components)
+        texts = encode_texts(model, phrases, word_vectors, TEXT_BATCH, first_sentence, True)
+        return model.localization_kernels(texts.to(device), components)
 
-    places = [place for place, _ in own]
-    scored = score_images([images[place] for place in places], batches, kernels, sigma)
-    return _gather(images, ((places[index], scores) for index, scores in scored))
+    batches, asked = _keeping(mapped, places, kept), [images[place] for place in places]
+    scored = score_images(asked, batches, kernels, sigma)
+    game = _gather(images, ((places[index], scores) for index, scores in scored))
+    rows = [torch.empty(0, model.config.embedding_dim), *kept.values()]
+    return Game(*game, *in_order(torch.cat(rows), torch.tensor([*kept], dtype=torch.long)))
+
+
+def _keeping(
+    batches: Iterable[MappedBatch], places: Sequence[int], kept: dict[int, Tensor]
+) -> Iterator[MappedBatch]:
+    """Pass batches on, and keep the embeddings of the first images by their places."""
+    for batch in batches:
+        for index, embedding in zip(batch.indices, batch.embeddings.float().cpu(), strict=True):
+            if places[index] < MOST_IMAGES:
+                kept[places[index]] = embedding[None]
+        yield batch
 
 
 def score_images(
@@ -165,7 +181,9 @@ def spoken_phrases(image: RegionImage) -> list[str]:
     return [phrase for phrase in image.phrases if phrase.strip()]
 
 
-def _gather(images: Sequence[RegionImage], scored: Iterable[tuple[int, Scores | None]]) -> Game:
+def _gather(
+    images: Sequence[RegionImage], scored: Iterable[tuple[int, Scores | None]]
+) -> tuple[Scores, Tensor, list[int]]:
     """Collect what all processes scored, each its own images, by their places."""
     first = torch.tensor([0, *(len(image.phrases) for image in images)]).cumsum(dim=0)
     hits, peaks = [torch.empty(0, len(POINTS)).bool()], [torch.empty(0, 2, 2)]
@@ -181,4 +199,4 @@ def _gather(images: Sequence[RegionImage], scored: Iterable[tuple[int, Scores | 
     own = torch.cat(numbers)
     all_hits, all_numbers = in_order(torch.cat(hits), own)
     all_peaks, _ = in_order(torch.cat(peaks), own)
-    return Game(Scores(all_hits, all_peaks), all_numbers, sorted(gather_lists(unreadable)))
+    return Scores(all_hits, all_peaks), all_numbers, sorted(gather_lists(unreadable))

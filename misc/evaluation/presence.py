@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 REFERENCES = 1000  # images of reference that are kept with a model, at most
+MOST_IMAGES = 1000  # that are asked for what is not there, the first: little to remember
 ABSENT = 80.0  # percent; what fits better than fewer images of reference is probably not there
 
 

@@ -17,6 +17,7 @@ IMAGE = RegionImage(
     boxes=torch.tensor([[0.0, 0, 0, 30], [40, 40, 30, 30]]), phrase_of_box=torch.tensor([1, 0]),
     types=(("animals", "people"), ("animals",)),
 )  # fmt: skip
+NOTHING = torch.empty(0, 8), torch.empty(0, dtype=torch.long)  # embeddings and places
 
 
 def test_an_empty_box_is_told_under_the_id_of_its_own_phrase():
@@ -25,7 +26,7 @@ def test_an_empty_box_is_told_under_the_id_of_its_own_phrase():
 
 def test_hits_are_counted_for_each_type_of_a_phrase():
     hits = torch.tensor([[True, False, True, True, True, False], [False] * 6])
-    game = Game(Scores(hits, torch.zeros(2, 2, 2)), torch.arange(2), [])
+    game = Game(Scores(hits, torch.zeros(2, 2, 2)), torch.arange(2), [], *NOTHING)
     questions = Questions([IMAGE], {"not_visual": 3})
     results = summarize(game, questions)
     assert results["regions"] == results["regions@animals"] == 2
@@ -47,7 +48,7 @@ def test_hits_are_counted_for_each_type_of_a_phrase():
 def test_phrases_are_counted_under_their_own_numbers():
     images = [dataclasses.replace(IMAGE, image_id=number, types=()) for number in (1, 2)]
     hits = torch.tensor([[True] * 6, [False] * 6])
-    game = Game(Scores(hits, torch.zeros(2, 2, 2)), torch.tensor([2, 3]), [0])
+    game = Game(Scores(hits, torch.zeros(2, 2, 2)), torch.tensor([2, 3]), [0], *NOTHING)
     results = summarize(game, Questions(images), by_category=True)
     assert results["pointing_game@categories"] == 50
     assert results["pointing_game@5%"] == 100  # the other box is empty
@@ -81,7 +82,7 @@ def test_the_centre_baseline_on_real_phrases_with_one_box_is_that_of_a_twin(real
         score_regions(one, torch.zeros(len(one.phrases), 1, 1), 0.1) for one in questions.images
     ]
     hits = torch.cat([scores.hits for scores in scored])
-    game = Game(Scores(hits, torch.empty(len(hits), 2, 2)), torch.arange(len(hits)), [])
+    game = Game(Scores(hits, torch.empty(len(hits), 2, 2)), torch.arange(len(hits)), [], *NOTHING)
     results = summarize(game, questions)
     share, count = twin_of_the_centre(root / "flickr30k_entities")
     assert count == results["regions@one_box"] == 10_671

@@ -44,7 +44,9 @@ def test_hits_by_hand():
     ]  # fmt: skip
     hits = torch.eye(len(POINTS), dtype=torch.bool)[:2]
     peaks = torch.tensor([[[20.0, 5], [1, 2]], [[20, 50], [3, 4]]])
-    first, second = hit_rows(Game(Scores(hits, peaks), torch.tensor([1, 2]), []), images)
+    nothing = torch.empty(0, 8), torch.empty(0)  # embeddings and places
+    game = Game(Scores(hits, peaks), torch.tensor([1, 2]), [], *nothing)
+    first, second = hit_rows(game, images)
     assert list(first) == list(HIT_COLUMNS)
     assert (first["image_id"], first["phrase_id"], first["phrase"]) == (6, 61, "a")
     assert (first["type"], second["type"], second["phrase"]) == ("people/scene", "other", "b")
