@@ -93,7 +93,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
         check_table(args.save_ranks, sum(1 + len(image.captions) for image in images))
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
-    model = accelerate(model, args.precision, args.compile)
+    model = accelerate(model, args.precision)
     embedded: list[CaptionedImage] = []
     inputs = images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
     embeddings = encode_pairs(model, *inputs, embedded=embedded)

@@ -89,7 +89,7 @@ def extract_files(args: argparse.Namespace, device: "torch.device") -> dict[str,
     size = args.image_size or checkpoint.image_size
     model = build_model(checkpoint, args.path).to(device)
     dimension = model.config.embedding_dim
-    options = args.precision, args.compile, lambda model: embed_sample(model, images, size)
+    options = args.precision, lambda model: embed_sample(model, images, size)
     fast = accelerate_for(len(images), model, *options)
 
     def embed(part: range) -> "Iterable[NamedBatch]":
@@ -127,7 +127,7 @@ def extract_tars(
     model = build_model(checkpoint, args.path).to(device)
     precision = "float32" if args.precision == "auto" else args.precision
     plan = plan_of(args, model, precision, {"image_size": size, "inputs": list_hash(tars)})
-    fast = accelerate(model, precision, args.compile)
+    fast = accelerate(model, precision)
 
     def embed(url: str) -> "Iterable[NamedBatch]":
         batches = embed_tar(fast, url, size, args.batch_size, args.workers)

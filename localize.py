@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     model, word_vectors = build_with_words(
         checkpoint, args.path, device, DataPaths(args.data_root), args.word_vectors
     )
-    model = accelerate(model, args.precision, args.compile)
+    model = accelerate(model, args.precision)
     texts = encode_texts(model, args.texts, word_vectors, first_sentence=args.first_sentence)
     kernels = model.localization_kernels(texts.to(device), args.components)
     size = args.image_size or checkpoint.image_size

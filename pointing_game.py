@@ -148,7 +148,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     paths, checkpoint = paths_of(args), read_checkpoint(args.path)
     sources = args.path, device, paths, args.word_vectors
     model, word_vectors = build_with_words(checkpoint, *sources)
-    model = accelerate(model, args.precision, args.compile)
+    model = accelerate(model, args.precision)
     left_out: list[Failure] = []
     choice = args.split or "val", args.rest_val, args.all_images, args.prompt
     questions = read_questions(paths, args.dataset, *choice, left_out)

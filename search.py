@@ -98,12 +98,12 @@ def embed_queries(
     if args.texts:
         paths = DataPaths(args.data_root)
         model, words = build_with_words(checkpoint, args.path, device, paths, args.word_vectors)
-        model = accelerate(model, args.precision, args.compile)
+        model = accelerate(model, args.precision)
         options = args.batch_size, args.first_sentence
         queries.append(encode_texts(model, args.texts, words, *options))
     else:  # an image needs no words
         model = build_model(checkpoint, args.path).to(device)
-        model = accelerate(model, args.precision, args.compile)
+        model = accelerate(model, args.precision)
     if args.image is not None:
         size = args.image_size or checkpoint.image_size
         queries.append(encode_images(model, [args.image], size, batch_size=1)[0])

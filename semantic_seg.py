@@ -113,7 +113,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     split = f"{args.dataset} {args.split or 'val2014'}"
     images = only_found(listed_images, split, paths.folder)[: args.limit]
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    model = accelerate(model, args.precision, args.compile)
+    model = accelerate(model, args.precision)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     prompts = [args.prompt.replace("{name}", name) for name in names]
     texts = encode_texts(model, prompts, word_vectors, first_sentence=args.first_sentence)

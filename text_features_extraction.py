@@ -102,7 +102,6 @@ def extract_lines(args: argparse.Namespace, device: "torch.device") -> dict[str,
         len(lines),
         model,
         args.precision,
-        args.compile,
         lambda model: encode_texts(model, sample(lines), word_vectors, quiet=True),
     )
 

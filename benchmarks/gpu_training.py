@@ -9,11 +9,11 @@ from benchmarks.checks import Check
 from benchmarks.gpu_exactness import pair_batch, trained_model
 from benchmarks.gpu_use import flops_of, use, use_planes
 
-TRAININGS = (  # precision, channels last, compiled
-    ("float32", False, False),
-    ("float32", True, False),
-    ("bfloat16", True, False),
-    ("bfloat16", True, True),
+TRAININGS = (  # precision, channels last
+    ("float32", False),
+    ("float32", True),
+    ("bfloat16", False),
+    ("bfloat16", True),
 )
 
 
@@ -43,21 +43,18 @@ def pinned(path: Path, device: Any, quick: bool) -> Iterator[Check]:
 def training(path: Path, device: Any, quick: bool) -> Iterator[Check]:
     """Time steps of the published recipe, all that it ever trains being trained."""
     steps, batch_size, size = (3, 4, 64) if quick else (50, 160, 256)
-    for precision, channels_last, compile in TRAININGS[: 4 - quick]:  # compiling takes its time
-        name = precision + ", channels last" * channels_last + ", --compile" * compile
-        step = training_step(path, device, precision, channels_last, compile)
+    for precision, channels_last in TRAININGS:
+        name = precision + ", channels last" * channels_last
+        step = training_step(path, device, precision, channels_last)
         flops = flops_of(step, pair_batch(batch_size, size))
         loader = batches(path.parent, device, steps + 1, batch_size, size)
         yield from use(f"training, {name}", step, loader, device, precision, flops)
 
 
-def training_step(
-    path: Path, device: Any, precision: str, channels_last: bool, compile: bool
-) -> Any:
+def training_step(path: Path, device: Any, precision: str, channels_last: bool) -> Any:
     import torch
 
     from misc.config import TrainConfig
-    from misc.inference.acceleration import compiled
     from misc.training.losses import HardNegativeLoss
     from misc.training.runs import Progress, Run, new_optimizer
     from misc.training.steps import train_step
@@ -68,7 +65,5 @@ def training_step(
     else:
         use_planes(model.image_encoder.trunk)
     step = Run(path.parent, config, model, new_optimizer(model, config), Progress())
-    if compile:
-        model.image_encoder.trunk = compiled(model.image_encoder.trunk)
     # It returns the loss as a float, so the device is done with it.
     return lambda batch: train_step(step, model, batch.to(device), HardNegativeLoss())

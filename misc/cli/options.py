@@ -60,11 +60,6 @@ def common_options(precision: str | None = "float32") -> argparse.ArgumentParser
     )
     if precision:
         _add_precision(group, precision)
-        group.add_argument(
-            "--compile",
-            action="store_true",
-            help="compile the image path with torch.compile, where there is a compiler",
-        )
     group.add_argument(
         "--json", type=Path, metavar="FILE", help="write the results to this file, as JSON"
     )

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import shutil
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from misc.config import PRECISIONS
-from models.backbones import TimmTrunk
+from misc.inference.fused_convolutions import fuse_activations
+from models.backbones import ResNetTrunk, TimmTrunk
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
 
@@ -21,19 +21,16 @@ AGREEMENT = 0.999  # cosine to the float32 embedding that every item of the samp
 logger = logging.getLogger(__name__)
 
 
-def accelerate(
-    model: JointEmbedding, precision: str = "float32", compile: bool = False
-) -> JointEmbedding:
+def accelerate(model: JointEmbedding, precision: str = "float32") -> JointEmbedding:
     """Copy a model for inference; the copy has the same methods and cannot be trained.
 
-    Batch norms become part of the convolutions before them, and images are laid out channels
-    last, which changes results by float32's rounding alone.
+    Batch norms become part of the convolutions before them, in ResNets on the CPU activations do,
+    too, and images are laid out channels last, which changes results by float32's rounding alone.
 
     Args:
         model: any; it is left as it is.
         precision: "float32"; or "bfloat16" for convolutions and matrix products, which embed with
             a cosine of about 0.9999 to float32.
-        compile: True compiles the image path with ``torch.compile``, where a compiler is there.
     """
     fast = copy.deepcopy(model).eval().requires_grad_(False)
     fold_batch_norms(fast.image_encoder.trunk)
@@ -47,9 +44,8 @@ def accelerate(
     for layer in fast.text_encoder.sru.rnn_lst:  # its small recurrence stays in float32
         assert isinstance(layer, SRUCell)
         layer.weight = nn.Parameter(layer.weight.to(getattr(torch, precision)), requires_grad=False)
-    if compile:
-        trunk = compiled(fast.image_encoder.trunk)
-        fast.image_encoder.trunk = trunk  # type: ignore[assignment]
+    if isinstance(fast.image_encoder.trunk, ResNetTrunk):
+        fuse_activations(fast.image_encoder.trunk)
     return fast
 
 
@@ -86,16 +82,6 @@ def _computes_the_same(fast: JointEmbedding, model: JointEmbedding) -> bool:
     return bool(error <= 1e-3 * expected.abs().max())
 
 
-def compiled(module: nn.Module) -> nn.Module:
-    """Compile a module with ``torch.compile``; without a C++ compiler, say so and leave it."""
-    on_cpu = next(module.parameters()).device.type == "cpu"
-    if on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        logger.warning("--compile: there is no C++ compiler here, so nothing is compiled")
-        return module
-    fast: nn.Module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
-    return fast
-
-
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Say whether a device computes with bfloat16 faster than with float32."""
     if device.type == "cuda":
@@ -108,7 +94,6 @@ def accelerate_for(
     items: int,
     model: JointEmbedding,
     precision: str,
-    compile: bool,
     embed_sample: Callable[[JointEmbedding], Tensor],
 ) -> JointEmbedding:
     """Do what ``accelerate`` does, and choose the precision if it is to be chosen.
@@ -120,11 +105,10 @@ def accelerate_for(
         items: how many will be embedded.
         model: on its device.
         precision: "auto", "float32" or "bfloat16".
-        compile: as for ``accelerate``.
         embed_sample: embeds a few of the items, (S, D), with the model that it is given.
     """
     if precision != "auto":
-        return accelerate(model, precision, compile)
+        return accelerate(model, precision)
     device = next(model.parameters()).device
     if items >= LARGE_SET and has_fast_bfloat16(device):
         exact, rounded = (embed_sample(accelerate(model, name)) for name in PRECISIONS)
@@ -133,5 +117,5 @@ def accelerate_for(
         precision = "bfloat16" if agrees else "float32"
         lowest = cosines.min().item() if len(cosines) else float("nan")
         logger.info("precision: %s (cosine of a sample: %.5f or more)", precision, lowest)
-        return accelerate(model, precision, compile)
-    return accelerate(model, "float32", compile)
+        return accelerate(model, precision)
+    return accelerate(model, "float32")

@@ -1,7 +1,5 @@
 """Whatever is done for speed is compared with the plain path."""
 
-import shutil
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +7,7 @@ from torch import nn
 
 from misc.evaluation.localization import heat_maps, kernel_heat_maps
 from misc.inference import acceleration
-from misc.inference.acceleration import accelerate, accelerate_for, compiled, has_fast_bfloat16
+from misc.inference.acceleration import accelerate, accelerate_for, has_fast_bfloat16
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
@@ -102,7 +100,7 @@ def test_auto_is_bfloat16_for_large_sets_on_fast_hardware_only(model, images, mo
     for fast in (True, False):
         monkeypatch.setattr(acceleration, "has_fast_bfloat16", lambda device, fast=fast: fast)
         for items in (9_999, 10_000):
-            chosen = accelerate_for(items, model, "auto", False, embed_with(images))
+            chosen = accelerate_for(items, model, "auto", embed_with(images))
             assert dtype_of(chosen) is (
                 torch.bfloat16 if fast and items == 10_000 else torch.float32
             )
@@ -110,10 +108,10 @@ def test_auto_is_bfloat16_for_large_sets_on_fast_hardware_only(model, images, mo
 
 def test_auto_is_float32_where_a_sample_disagrees_or_cannot_be_read(model, images, monkeypatch):
     monkeypatch.setattr(acceleration, "has_fast_bfloat16", lambda device: True)
-    nothing = accelerate_for(10_000, model, "auto", False, lambda model: torch.empty(0, 32))
+    nothing = accelerate_for(10_000, model, "auto", lambda model: torch.empty(0, 32))
     assert dtype_of(nothing) is torch.float32
     monkeypatch.setattr(acceleration, "AGREEMENT", 1.1)
-    strict = accelerate_for(10_000, model, "auto", False, embed_with(images))
+    strict = accelerate_for(10_000, model, "auto", embed_with(images))
     assert dtype_of(strict) is torch.float32
 
 
@@ -122,15 +120,8 @@ def test_a_precision_that_was_asked_for_is_taken_without_a_sample(model):
         raise AssertionError
 
     for name in ("float32", "bfloat16"):
-        chosen = accelerate_for(10_000, model, name, False, no_sample)
+        chosen = accelerate_for(10_000, model, name, no_sample)
         assert dtype_of(chosen) is getattr(torch, name)
-
-
-def test_without_a_compiler_compiling_says_so_and_changes_nothing(model, monkeypatch, caplog):
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    trunk = model.image_encoder.trunk
-    assert compiled(trunk) is trunk
-    assert "no C++ compiler" in caplog.text
 
 
 def test_hardware_is_asked_for_bfloat16():

@@ -1,0 +1,73 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from misc.inference import fused_convolutions
+from misc.inference.acceleration import fold_batch_norms
+from misc.inference.fused_convolutions import FusedConvolution, fuse_activations
+from models.backbones import ResNetTrunk
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 4)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_maps_of_any_size_and_layout_are_computed_in_bfloat16(size, kernel):
+    layer = nn.Conv2d(8, 8, kernel, padding=kernel // 2).bfloat16()
+    fused = FusedConvolution(layer)
+    images, added = torch.randn(2, 2, 8, *size).bfloat16()
+    expected = F.relu(layer(images) + added)
+    for layout in (torch.channels_last, torch.contiguous_format):
+        found = fused(images.contiguous(memory_format=layout), added)
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_fused_convolution_is_relu_of_convolution_and_sum(stride):
+    layer = nn.Conv2d(4, 6, 3, stride, padding=1)
+    images = torch.randn(2, 4, 8, 10)
+    maps = layer(images)
+    added, before = torch.randn_like(maps), images.clone()
+    kept = added.clone()
+    torch.testing.assert_close(FusedConvolution(layer)(images), F.relu(maps))
+    torch.testing.assert_close(FusedConvolution(layer)(images, added), F.relu(maps + added))
+    assert torch.equal(images, before)
+    assert torch.equal(added, kept)  # the input of a block is read by its next convolution, too
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("stages", [1, 4])
+def test_a_fused_trunk_computes_the_same_without_a_relu_of_its_own(name, stages):
+    torch.manual_seed(0)
+    trunk = ResNetTrunk(name, stages).eval()
+    for module in trunk.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+            nn.init.constant_(module.weight, 0.5)
+    fold_batch_norms(trunk)
+    fused = copy.deepcopy(trunk)
+    fuse_activations(fused)
+    images = torch.randn(2, 3, 64, 96)
+    torch.testing.assert_close(fused(images), trunk(images), rtol=1e-3, atol=1e-4)
+    assert not any(isinstance(module, nn.ReLU) for module in fused.modules())
+
+
+def test_where_torch_lacks_the_operations_the_trunk_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(fused_convolutions, "_can_fuse", lambda weight: False)
+    trunk = ResNetTrunk("resnet18", 1).eval()
+    before = list(trunk.modules())
+    fuse_activations(trunk)
+    assert list(trunk.modules()) == before
+
+
+def test_gpus_and_processors_without_bfloat16_are_left_alone(monkeypatch):
+    assert not fused_convolutions._can_fuse(torch.empty(1, device="meta"))
+    for supported in (True, False):
+        operations = torch.ops.mkldnn
+        monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda s=supported: s)
+        assert fused_convolutions._can_fuse(torch.empty(1, dtype=torch.bfloat16)) is supported
+        assert fused_convolutions._can_fuse(torch.empty(1))
