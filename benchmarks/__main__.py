@@ -28,6 +28,7 @@ MODULES = (
     "image_reading",
     "training_step",
     "strided_convolutions",
+    "images_and_pairs",
     "start_up",
     "localization_memory",
     "extraction_memory",
