@@ -151,8 +151,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     model = accelerate(model, args.precision)
     left_out: list[Failure] = []
     choice = args.split or "val", args.rest_val, args.all_images, args.prompt
-    questions = read_questions(paths, args.dataset, *choice, left_out)
-    questions = dataclasses.replace(questions, images=questions.images[: args.limit])
+    questions = read_questions(paths, args.dataset, *choice, left_out).first(args.limit)
     if args.save_hits:
         check_table(args.save_hits, sum(len(image.phrases) for image in questions.images))
     size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)

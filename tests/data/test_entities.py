@@ -62,6 +62,15 @@ def test_phrases_with_boxes_are_asked_for_and_the_others_counted(paths):
     }  # fmt: skip
 
 
+def test_the_first_images_are_asked_for_and_others_not_counted(paths):
+    add(paths, 12)
+    add(paths, 13)
+    questions = read_entities(paths, "val")
+    assert questions.first(None) is questions
+    assert [image.image_id for image in questions.first(1).images] == [12]
+    assert questions.first(1).not_asked == {}
+
+
 def test_photographs_are_found_by_their_id_in_any_folder(paths, tmp_path):
     names = {
         "flickr30k/images": ["12.jpg", "x.jpg"],

@@ -40,11 +40,12 @@ def test_a_run_becomes_a_picture_in_its_folder(tmp_path, epochs):
     from PIL import Image
 
     run = write_log(tmp_path / "run", epochs)
-    assert draw(run) == run / "curves.png"
+    assert draw(run) == {"file": str(run / "curves.png")}
     with Image.open(run / "curves.png") as picture:
         assert picture.size == (1200, 720)
         assert len(blue_rows(picture)) > 20
-    assert draw(run, "-o", tmp_path / "other" / "name.png").is_file()
+    draw(run, "-o", tmp_path / "other" / "name.png")
+    assert (tmp_path / "other" / "name.png").is_file()
 
 
 def test_a_falling_loss_falls_in_the_picture_and_a_rising_one_rises():
