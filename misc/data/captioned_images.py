@@ -16,3 +16,4 @@ class CaptionedImage:
     path: Path
     captions: tuple[str, ...]
     found: bool = True  # False if there is no such file
+    split: str = ""  # as its file has it

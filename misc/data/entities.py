@@ -58,7 +58,7 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
         ValueError: if no phrase of the split has a box.
     """
     file = paths.existing(paths.entities / f"{split}.txt")
-    photographs = _photographs(paths)
+    photographs = photographs_of_entities(paths)
     failures: list[Failure] = []
     not_asked = collections.Counter(dict.fromkeys(NOT_ASKED, 0))
     seen: set[int] = set()
@@ -83,7 +83,7 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
     return Questions(asked, dict(not_asked))
 
 
-def _photographs(paths: DataPaths) -> Photographs:
+def photographs_of_entities(paths: DataPaths) -> Photographs:
     """Index the photographs of Flickr30k, and those of Flickr8k, which are photographs of it."""
     if paths.own_images:
         if not paths.folder.is_dir():

@@ -49,10 +49,12 @@ def read_flickr(
         ValueError: if no image of these splits has a caption.
     """
     failures: list[Failure] = []
-    texts: dict[int, list[str]] = {}  # by the ids of the images that are asked for
+    split_of: dict[int, str] = {}  # by the ids of the images that are asked for
     for split in LISTS:
         if split in splits:
-            texts |= _read_list(existing_list(paths, file, split), texts, failures)
+            listed = _read_list(_existing_list(paths, file, split), split_of, failures)
+            split_of |= dict.fromkeys(listed, split)
+    texts: dict[int, list[str]] = {number: [] for number in split_of}
     names: dict[int, str] = {}
     read, place = functools.partial(_read_row, texts, names), operator.attrgetter("place")
     for row in read_entries(file_rows(file, failures), "", read, failures, place):
@@ -65,7 +67,8 @@ def read_flickr(
             raise ValueError(f"{file.name} has no caption of it")
         place = paths.images / names[number]
         path = photographs.find(place)
-        return CaptionedImage(number, path or place, tuple(texts[number]), bool(path))
+        captions = tuple(texts[number])
+        return CaptionedImage(number, path or place, captions, bool(path), split_of[number])
 
     images = list(read_entries(texts, f"{paths.dataset}, image", image, failures, str))
     leave_out(failures, left_out, logger)
@@ -79,16 +82,16 @@ def find_captions(paths: DataPaths) -> Path | None:
     return _find(paths, CAPTIONS)
 
 
-def existing_list(paths: DataPaths, captions: Path, split: str) -> Path:
-    """Find the list of a split, beside the captions; for Flickr30k, those of Entities count, too.
-
-    Raises:
-        FileNotFoundError: if there is none; the message says where to get it.
-    """
-    file = _find(paths, LISTS[split])
-    of_entities = paths.entities / f"{split}.txt"
+def find_list(paths: DataPaths, split: str) -> Path | None:
+    """Find the list of a split, beside the captions; of Flickr30k, that of Entities counts."""
+    file, of_entities = _find(paths, LISTS[split]), paths.entities / f"{split}.txt"
     if file is None and paths.dataset == "flickr30k" and of_entities.is_file():
         return of_entities
+    return file
+
+
+def _existing_list(paths: DataPaths, captions: Path, split: str) -> Path:
+    file = find_list(paths, split)
     if file is None:
         raise FileNotFoundError(
             f"no file says which images of {captions} are in {split}. {SOURCES[paths.dataset]}; "
@@ -108,24 +111,21 @@ def _find(paths: DataPaths, names: Collection[str]) -> Path | None:
     return next(filter(Path.is_file, files), None)
 
 
-def _read_list(
-    file: Path, before: Collection[int], failures: list[Failure]
-) -> dict[int, list[str]]:
+def _read_list(file: Path, before: Collection[int], failures: list[Failure]) -> list[int]:
     """Read the ids of a split, from names of files or ids."""
-    texts: dict[int, list[str]] = {}
+    seen = set(before)
 
     def read(name: str) -> int:
         number = photograph_id(name)
         if number is None:
             raise ValueError("there is no id in this name")
-        if number in texts or number in before:
+        if number in seen:
             raise ValueError("it is listed before")
+        seen.add(number)
         return number
 
     lines = file.read_text(encoding="utf-8-sig").split()
-    for number in read_entries(lines, f"{file.name},", read, failures, str):
-        texts[number] = []
-    return texts
+    return list(read_entries(lines, f"{file.name},", read, failures, str))
 
 
 def _read_row(texts: Collection[int], names: dict[int, str], row: Row) -> tuple[int, str] | None:

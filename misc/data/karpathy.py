@@ -1,6 +1,7 @@
 """Reader of Karpathy's splits."""
 
 import collections
+import dataclasses
 import functools
 import logging
 from collections.abc import Collection
@@ -11,7 +12,7 @@ from misc.data.captioned_images import CaptionedImage, NoImagesError
 from misc.data.entries import leave_out, read_entries, read_id
 from misc.data.json_files import format_of, read_json
 from misc.data.paths import DataPaths
-from misc.data.photographs import photograph_id
+from misc.data.photographs import Photographs, photograph_id
 from misc.runtime.failures import Failure
 
 logger = logging.getLogger(__name__)
@@ -31,15 +32,14 @@ def read_karpathy(
     counts: collections.Counter[str] = collections.Counter()
     images: list[CaptionedImage] = []
     failures: list[Failure] = []
-    photographs, read = paths.photographs(), functools.partial(_read_entry, paths, splits)
+    read = functools.partial(_read_entry, paths, paths.photographs(), splits)
     for split, entry in read_entries(entries, f"{file.name}, image", read, failures):
         counts[split] += 1
         if entry is not None:
             image, sentences = entry
             what = f"{file.name}, image {image.image_id} ({image.path.name}), caption"
             captions = tuple(read_entries(sentences, what, _read_sentence, failures))
-            path = photographs.find(image.path)
-            images.append(CaptionedImage(image.image_id, path or image.path, captions, bool(path)))
+            images.append(dataclasses.replace(image, captions=captions))
     if not counts and failures:
         raise ValueError(f"{file} is not in the format of Karpathy's splits: {failures[0].reason}")
     leave_out(failures, left_out, logger)
@@ -52,7 +52,7 @@ def read_karpathy(
 
 
 def _read_entry(
-    paths: DataPaths, splits: Collection[str], entry: dict[str, Any]
+    paths: DataPaths, photographs: Photographs, splits: Collection[str], entry: dict[str, Any]
 ) -> tuple[str, tuple[CaptionedImage, list[Any]] | None]:
     """Read an entry's split and, if it is asked for, the image and the sentences, yet unread."""
     split = entry["split"]
@@ -64,8 +64,10 @@ def _read_entry(
     if number is None and paths.dataset in FLICKR:
         number = photograph_id(entry["filename"])
     number = entry["imgid"] if number is None else number
-    path = paths.images / (entry.get("filepath") or "") / entry["filename"]
-    return split, (CaptionedImage(read_id(number), path, ()), list(entry["sentences"]))
+    place = paths.images / (entry.get("filepath") or "") / entry["filename"]
+    path = photographs.find(place)
+    image = CaptionedImage(read_id(number), path or place, (), bool(path), split)
+    return split, (image, list(entry["sentences"]))
 
 
 def _read_sentence(sentence: dict[str, Any]) -> str:

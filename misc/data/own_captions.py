@@ -79,7 +79,7 @@ def _read_all(captions: str, images: str) -> tuple[dict[str, list[CaptionedImage
         raise ValueError(f"{captions}: not one row can be used; the warnings say why")
     splits: dict[str, list[CaptionedImage]] = {split: [] for split in reversed(EVALUATION_FIRST)}
     for name, (path, split, texts) in sorted(kept.items()):
-        splits[split].append(CaptionedImage(_number(name), path, tuple(texts)))
+        splits[split].append(CaptionedImage(_number(name), path, tuple(texts), split=split))
     return splits, failures
 
 

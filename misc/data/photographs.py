@@ -47,6 +47,12 @@ class Photographs:
         self.folders = tuple(folders)
         self._listings: dict[Path, frozenset[str]] = {}
 
+    def __len__(self) -> int:
+        """Count the photographs in the folders, those of one id once."""
+        names = (name for folder in self.folders for name in self._names(folder))
+        photographs = (name for name in names if is_image(Path(name)))
+        return len({photograph_id(name) or name for name in photographs})
+
     def find(self, place: Path) -> Path | None:
         """Find a photograph: at its place, else in the folders, by its name or the id in it."""
         if place.name in self._names(place.parent):
