@@ -77,10 +77,10 @@ def test_texts_none_of_which_has_a_word_are_failures(encoder, tmp_path):
 
 def test_states_are_computed_once(encoder, tmp_path, monkeypatch):
     cached_texts(encoder, TEXTS, tmp_path)
-    monkeypatch.setattr(encoder, "_encode", None)
-    cache = cached_texts(encoder, [*reversed(TEXTS), "a"], tmp_path)
-    assert len(required(cache.vectors_of(["a dog", "a"]))) == 2
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(encoder, "_encode", None)
+        cache = cached_texts(encoder, [*reversed(TEXTS), "a"], tmp_path)
+        assert len(required(cache.vectors_of(["a dog", "a"]))) == 2
     cached_texts(encoder, [*TEXTS, "in"], tmp_path)
     other = PretrainedEncoder.load(str(save_encoder(tmp_path / "other", seed=1)))
     cached_texts(other, TEXTS, tmp_path)
