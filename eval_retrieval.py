@@ -4,6 +4,7 @@ Examples:
     python eval_retrieval.py -p runs/toy/best.pt --dataset toy
     python eval_retrieval.py -p best_model.pth.tar -te                  # COCO test: 5K and 1K
     python eval_retrieval.py -p best_model.pth.tar --dataset flickr30k --json flickr.json
+    python eval_retrieval.py -p best_model.pth.tar -te --protocol eccv
     python eval_retrieval.py -p best_model.pth.tar -te --save-ranks ranks.csv
 """
 
@@ -61,6 +62,12 @@ def get_parser() -> argparse.ArgumentParser:
         help="cut the images into so many groups and average over them; 5 is the 1K protocol of "
         "COCO, which is printed anyway for 5,000 images",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=("eccv",),
+        help="on COCO's test split, also by the positives that were found later: ECCV Caption "
+        "(mAP@R, R-Precision, R@1) and CxC (R@1, 5, 10); needs the package eccv_caption",
+    )
     add_table(parser, "--save-ranks", "a row a query, its rank and what came first,")
     return parser
 
@@ -68,29 +75,38 @@ def get_parser() -> argparse.ArgumentParser:
 def listed_and_found(
     args: argparse.Namespace, paths: "DataPaths", left_out: "list[Failure]"
 ) -> "tuple[list[CaptionedImage], list[CaptionedImage]]":
-    """Read the images of the split, and say which of them have a file."""
+    """Read the images of the split, and say which of them have a file.
+
+    Raises:
+        ValueError: if they cannot be scored, or their ranks not be written, as is asked for.
+    """
     from misc.data.captions import read_captions
     from misc.data.photographs import only_found
+    from misc.evaluation.protocols import check_protocol
+    from misc.runtime.tables import check_table
 
     images = read_captions(paths, (args.split,), left_out)
+    if args.protocol:
+        check_protocol(images)
+    if args.save_ranks:
+        check_table(args.save_ranks, sum(1 + len(image.captions) for image in images))
     return images, only_found(images, f"{args.dataset} {args.split}", paths.folder)
 
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Compute the metrics and lay them out as a table."""
     from misc.data.paths import data_paths
+    from misc.evaluation.protocols import format_protocols, protocol_metrics
     from misc.evaluation.query_tables import RANK_COLUMNS, rank_rows
     from misc.evaluation.retrieval import rank_pairs, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs
     from misc.inference.loading import load_with_words
-    from misc.runtime.tables import check_table, write_table
+    from misc.runtime.tables import write_table
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     left_out: list[Failure] = []
     listed_images, images = listed_and_found(args, paths, left_out)
-    if args.save_ranks:
-        check_table(args.save_ranks, sum(1 + len(image.captions) for image in images))
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
     model = accelerate(model, args.precision)
@@ -98,12 +114,13 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     inputs = images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
     embeddings = encode_pairs(model, *inputs, embedded=embedded)
     rankings = rank_pairs(*embeddings, folds=args.folds)
-    thousand, lines = one_thousand(
-        args, len(listed_images) - len(embedded) + len(left_out), embeddings
-    )
+    lacking = len(listed_images) - len(embedded) + len(left_out)
+    thousand, lines = one_thousand(args, lacking, embeddings)
+    positives = protocol_metrics(embedded, *embeddings[:2]) if args.protocol else {}
     results: dict[str, Any] = {
         **summarize(rankings),
         **thousand,
+        **positives,
         "protocol": "; ".join([_protocol(args, size), *lines[:1]]),
         "images": len(embedded),
         "captions": len(embeddings[1]),
@@ -113,6 +130,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     }
     rows = rank_rows(rankings, embedded)
     save = functools.partial(write_table, args.save_ranks, RANK_COLUMNS, rows)
+    lines += format_protocols(positives) if positives else []
     table = report(f"{args.dataset} {args.split}", len(listed_images), results, lines)
     return Evaluated(results, table, save if args.save_ranks else None)
 

@@ -17,3 +17,4 @@ class CaptionedImage:
     captions: tuple[str, ...]
     found: bool = True  # False if there is no such file
     split: str = ""  # as its file has it
+    caption_ids: tuple[int, ...] = ()  # of COCO's annotations; none in other data sets

@@ -38,8 +38,10 @@ def read_karpathy(
         if entry is not None:
             image, sentences = entry
             what = f"{file.name}, image {image.image_id} ({image.path.name}), caption"
-            captions = tuple(read_entries(sentences, what, _read_sentence, failures))
-            images.append(dataclasses.replace(image, captions=captions))
+            captions = list(read_entries(sentences, what, _read_sentence, failures))
+            texts = tuple(text for text, _ in captions)
+            ids = tuple(number for _, number in captions if paths.dataset == "coco")
+            images.append(dataclasses.replace(image, captions=texts, caption_ids=ids))
     if not counts and failures:
         raise ValueError(f"{file} is not in the format of Karpathy's splits: {failures[0].reason}")
     leave_out(failures, left_out, logger)
@@ -70,8 +72,9 @@ def _read_entry(
     return split, (image, list(entry["sentences"]))
 
 
-def _read_sentence(sentence: dict[str, Any]) -> str:
-    text = sentence["raw"]
+def _read_sentence(sentence: dict[str, Any]) -> tuple[str, int]:
+    """Read the text of a sentence and its id, in COCO that of its annotation; -1 if it has none."""
+    text, number = sentence["raw"], sentence.get("sentid", -1)
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r:.80} has no word")
-    return text
+    return text, -1 if number is None else read_id(number)

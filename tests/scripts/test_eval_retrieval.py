@@ -9,6 +9,9 @@ import torch
 
 import eval_retrieval
 from misc.checkpoints.checkpoint import save_checkpoint
+from misc.data.captions import read_captions
+from misc.data.paths import data_paths
+from misc.data.positives import Positives
 from misc.runtime.tables import read_table
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -121,3 +124,23 @@ def test_the_1k_protocol_is_given_or_said_why_not(
     results = evaluate()
     assert (results["images"], results["annotations_left_out"]) == (15, 0)
     assert "1K" not in results["protocol"]
+
+
+def test_positives_that_are_the_own_captions_give_the_ordinary_recalls(
+    checkpoint, toy_root, monkeypatch, capsys
+):
+    images = read_captions(data_paths(toy_root, "toy"), ("test",))
+    own = {image.image_id: frozenset(image.caption_ids) for image in images}
+    owners = {number: frozenset([image]) for image, ids in own.items() for number in ids}
+    monkeypatch.setattr(
+        "misc.evaluation.protocols.read_positives", lambda protocol: Positives(own, owners)
+    )
+    options = "--image-size", "48", "--protocol", "eccv"
+    results = evaluate(checkpoint, toy_root, "--dataset", "toy", "-te", *options)
+    for direction, queries in (("i2t", 16), ("t2i", 80)):
+        for k in (1, 5, 10):
+            expected = pytest.approx(results[f"{direction}/R@{k}"])
+            assert results[f"cxc/{direction}/R@{k}"] == expected
+        assert results[f"eccv/{direction}/queries"] == queries
+    assert 0 < results["eccv/i2t/mAP@R"] < results["eccv/i2t/R-Precision"] < 100
+    assert "ECCV Caption             mAP@R  R-Precision          R@1" in capsys.readouterr().out
