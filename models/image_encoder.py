@@ -37,11 +37,13 @@ class ImageEncoder(nn.Module):
 
         What the trunk made of images before, (B, C, h, w) with its C channels, passes it by.
         """
-        dtype = self.convolution.weight.dtype
+        weight, device = self.convolution.weight, images.device.type
+        features = self._are_features(images)
+        # Of features, autocast would make a float32 copy first.
+        rounded = features and torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if rounded else weight.dtype
         images = images.to(dtype, memory_format=torch.channels_last)
-        maps: Tensor = self.convolution(
-            images if self._are_features(images) else self.trunk(images)
-        )
+        maps: Tensor = self.convolution(images if features else self.trunk(images))
         return maps
 
     def _are_features(self, images: Tensor) -> bool:
