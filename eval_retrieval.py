@@ -23,7 +23,7 @@ from misc.cli.options import (
     script_parser,
 )
 from misc.cli.output_options import add_table
-from misc.config import DATASETS, evaluation_size
+from misc.config import DATASETS
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     left_out: list[Failure] = []
     listed_images, images = listed_and_found(args, paths, left_out)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
-    size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
+    size = args.image_size or model.config.input_size
     model = accelerate(model, args.precision)
     embedded: list[CaptionedImage] = []
     inputs = images, word_vectors, size, args.batch_size, args.workers, args.first_sentence

@@ -29,7 +29,6 @@ from misc.cli.options import (
     script_parser,
 )
 from misc.cli.output_options import add_table
-from misc.config import evaluation_size
 
 if TYPE_CHECKING:
     import torch
@@ -154,7 +153,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     questions = read_questions(paths, args.dataset, *choice, left_out).first(args.limit)
     if args.save_hits:
         check_table(args.save_hits, sum(len(image.phrases) for image in questions.images))
-    size = args.image_size or evaluation_size(args.dataset, model.config.localization_size)
+    size = args.image_size or model.config.localization_size
     options = args.components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
     game = play(model, word_vectors, questions.images, size, *options)
     by_category = args.dataset == "coco"

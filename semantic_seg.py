@@ -22,7 +22,6 @@ from misc.cli.options import (
     model_options,
     script_parser,
 )
-from misc.config import evaluation_size
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +113,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     images = only_found(listed_images, split, paths.folder)[: args.limit]
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision)
-    size = args.image_size or evaluation_size(args.dataset, model.config.input_size)
+    size = args.image_size or model.config.input_size
     prompts = [args.prompt.replace("{name}", name) for name in names]
     texts = encode_texts(model, prompts, word_vectors, first_sentence=args.first_sentence)
     kernels = model.localization_kernels(texts.to(device), args.components)

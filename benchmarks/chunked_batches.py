@@ -2,8 +2,8 @@
 
     python -m benchmarks.chunked_batches
 
-The toy preset's model takes one step on generated pairs on the CPU, in a process of its own for
-each row. It needs Linux's /proc.
+The small model of ``inputs.py`` takes one step on generated pairs on the CPU, in a process of its
+own for each row. It needs Linux's /proc.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.inputs import SMALL_MODEL, SMALL_TRAINING
 from misc.data.training_batches import TrainingBatch
-from misc.presets import PRESETS
 from misc.training.gradients import add_gradients
 from misc.training.losses import HardNegativeLoss
 from misc.training.steps import set_trainable
@@ -29,7 +29,7 @@ CHUNK_SIZES = (0, 64, 16)  # 0 is the whole batch
 
 def work(batch_size: int, chunk_size: int) -> None:
     """Take one step; print the process's peak memory in MB and the seconds that it took."""
-    model_config, config = PRESETS["toy"]
+    model_config, config = SMALL_MODEL, SMALL_TRAINING
     torch.manual_seed(0)
     model = JointEmbedding(model_config)
     set_trainable(model, config, epoch=0)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.distributed
 
-Both train the toy preset's model on the same 64 generated pairs a step, on the CPU; two processes
-exchange embeddings and gradients through gloo. The two are measured in turns, A B A B.
+Both train the small model of ``inputs.py`` on the same 64 generated pairs a step, on the CPU; two
+processes exchange embeddings and gradients through gloo. The two are measured in turns, A B A B.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import time
 
 import torch
 
+from benchmarks.inputs import SMALL_MODEL, SMALL_TRAINING
 from misc.data.training_batches import TrainingBatch
-from misc.presets import PRESETS
 from misc.runtime import distributed
 from misc.training.gradients import add_gradients
 from misc.training.losses import HardNegativeLoss
@@ -31,7 +31,7 @@ ALONE, TOGETHER = (1, 2), (2, 1)  # processes, and threads of each
 
 def work(steps: int) -> None:
     """Train, as one of the processes; the main one prints the median seconds of a step."""
-    model_config, config = PRESETS["toy"]
+    model_config, config = SMALL_MODEL, SMALL_TRAINING
     torch.manual_seed(0)
     with distributed.process_group(torch.device("cpu")):
         model = JointEmbedding(model_config)

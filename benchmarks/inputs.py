@@ -7,12 +7,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from misc.config import TrainConfig
 from models.config import ModelConfig
 
 VOCABULARY = 10_000
 # How many of 4,000 captions of COCO val2017 have 8, 9, … words.
 CAPTION_LENGTHS = (201, 697, 850, 769, 580, 337, 227, 122, 74, 44, 29, 21, 19, 4, 3, 3, 4, 16)
 SHORTEST = 8
+
+
+# A small network all of which trains, in bfloat16, on small images.
+SMALL_MODEL = ModelConfig(
+    "resnet18", 3, 256, 12, 0.0, word_dim=50, sru_layers=2, text_dropout=0.0, input_size=128
+)
+SMALL_TRAINING = TrainConfig(
+    batch_size=64,
+    crop_size=112,
+    text_from=0,
+    image_from=0,
+    first_trained_stage=0,
+    precision="bfloat16",
+)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,12 @@ from misc.toy.dataset import SceneCounts, ensure_toy
 
 # A model and a training so small that an epoch takes about a second.
 SMALL_MODEL = (
-    "--backbone resnet18 --stages 2 --embedding-dim 16 --pool-k 2 --sru-layers 1 --text-dropout 0.1"
+    "--backbone resnet18 --stages 2 --image-weights none --embedding-dim 16 --pool-k 2 "
+    "--sru-layers 1 --text-dropout 0.1 --input-size 128 --localization-size 128"
 )
 SMALL_TRAINING = (
-    f"--preset toy {SMALL_MODEL} --crop-size 32 --image-size 32 --batch-size 16 --workers 0 "
+    f"--preset toy {SMALL_MODEL} --no-cache-features --finetune-epoch 0 --first-trained-stage 0 "
+    "--images-per-batch 0 --crop-size 32 --image-size 32 --batch-size 16 --workers 0 "
     "--device cpu --precision float32 --cycle-epochs 4"
 )
 

@@ -21,7 +21,6 @@ from misc.checkpoints.tensor_files import (
     read_tensors,
     read_torch_file,
 )
-from misc.config import evaluation_size
 from misc.runtime.files import replacing
 from misc.runtime.hub import local_path
 from models.config import ModelConfig
@@ -43,8 +42,7 @@ class Checkpoint:
     @property
     def image_size(self) -> int:
         """Side of the square, in pixels, to which images are squeezed for this model."""
-        dataset = self.training.get("config", {}).get("dataset", "")
-        return self.recorded_size or evaluation_size(dataset, self.config.input_size)
+        return self.recorded_size or self.config.input_size
 
     @property
     def about(self) -> dict[str, Any]:

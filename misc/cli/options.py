@@ -7,7 +7,7 @@ from pathlib import Path
 
 from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
 from misc.cli.scripts import LEFT_OUT_STATUS
-from misc.config import TOY_IMAGE_SIZE, TrainConfig, default_data_root
+from misc.config import TrainConfig, default_data_root
 
 PEAK_SIGMA = 1.5 / 13  # of the image's sides: the best on validation photographs
 
@@ -174,8 +174,7 @@ def _add_image_size(group: argparse._ArgumentGroup) -> None:
         "--image-size",
         type=positive,
         metavar="N",
-        help="side of the square that images are squeezed to, in pixels "
-        f"(default: the model's own size, toy scenes: {TOY_IMAGE_SIZE})",
+        help="side of the square that images are squeezed to, in pixels (default: the model's own)",
     )
 
 

@@ -101,7 +101,7 @@ class TrainConfig(LossSettings):
     )
     max_batches: int = setting(
         0,
-        "if positive: train on so many batches an epoch, for a trial",
+        "if positive: train on so many batches an epoch, for a trial, which computes no maps ahead",
         group=SPEED,
         within=AT_LEAST_0,
     )

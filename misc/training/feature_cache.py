@@ -22,7 +22,7 @@ from misc.runtime.files import replacing, reserve
 from misc.runtime.locks import locked
 from models.joint_embedding import JointEmbedding
 
-BATCH = 32
+BATCH = 8  # images at a time: more need more memory, and are not faster
 CACHES = "features"  # the folder of all caches, beside the runs
 MAPS, DONE, FAILURES = "maps.npy", "done.npy", "failures.json"  # of a cache
 

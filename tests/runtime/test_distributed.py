@@ -22,6 +22,7 @@ from misc.training.gradients import add_gradients
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
 from misc.training.steps import train_step
+from tests.conftest import SMALL_TRAINING
 from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,9 +178,7 @@ def test_processes_started_again_over_the_store_of_dead_ones_are_told_the_remedy
 
 
 TRAINING = (
-    "--preset toy --backbone resnet18 --stages 1 --embedding-dim 16 --pool-k 2 --sru-layers 1 "
-    "--text-dropout 0.1 --crop-size 32 --image-size 32 --batch-size 2 --workers 0 --device cpu "
-    "--precision float32 --epochs 2 --cycle-epochs 2 --checkpoint-every 0 -n run"
+    f"{SMALL_TRAINING} --batch-size 2 --epochs 2 --cycle-epochs 2 --checkpoint-every 0 -n run"
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from misc.runtime import loaders
 from misc.runtime.loaders import read_ahead, workers_that_fit
+from tests.conftest import SMALL_TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,10 +80,9 @@ def start(script, arguments, torchrun=False):
 
 @pytest.mark.parametrize("torchrun", [False, True])
 def test_a_program_whose_worker_raises_ends_with_the_reason(toy_root, tmp_path, torchrun):
-    options = "--preset toy --backbone resnet18 --stages 2 --embedding-dim 16 --pool-k 2 -n x"
-    options += f" --workers 1 --batch-size 16 --runs {tmp_path} --data-root {toy_root}"
+    options = f"{SMALL_TRAINING} -n x --workers 1 --runs {tmp_path} --data-root {toy_root}"
     began = time.monotonic()
-    ended = start("train", [*options.split(), "--device", "cpu", tmp_path], torchrun)
+    ended = start("train", [*options.split(), tmp_path], torchrun)
     assert time.monotonic() - began < 40  # it was for ever
     assert ended.returncode == 1
     assert "RuntimeError: planted" in ended.stderr

@@ -22,7 +22,7 @@ from misc.training.__main__ import get_parser, main
 from misc.training.feature_cache import cached_features, remove_cache
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-from tests.conftest import SMALL_MODEL
+from tests.conftest import SMALL_TRAINING
 
 
 @pytest.fixture
@@ -126,8 +126,8 @@ def test_caches_that_no_run_uses_are_listed_and_removed(model, photographs, tmp_
 def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     options = (
-        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
-        f" --workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features --flip "
+        f"{SMALL_TRAINING} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
+        f" --cycle-epochs 2 --cache-features --flip "
         f"--finetune-epoch 9 --images-per-batch 4 --location-dropout 0.2 --word-dropout 0.2 "
         f"--clip-norm 1 --data-root {toy_root} --runs {tmp_path}"
     ).split()
@@ -157,8 +157,8 @@ def test_validation_from_cached_maps_is_that_from_images(model, photographs, toy
 
 def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):
     options = (
-        f"--preset toy {SMALL_MODEL} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
-        f" --workers 0 --device cpu --precision float32 --cycle-epochs 2 --cache-features -n run"
+        f"{SMALL_TRAINING} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
+        f" --cycle-epochs 2 --cache-features -n run"
         f" --data-root {toy_root} --runs {tmp_path}"
     ).split()
 

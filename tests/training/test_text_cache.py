@@ -17,7 +17,7 @@ from misc.training.feature_cache import cache_users, remove_cache
 from misc.training.text_cache import cached_texts
 from misc.words.pretrained_encoder import PretrainedEncoder
 from misc.words.token_vectors import required
-from tests.conftest import SMALL_MODEL
+from tests.conftest import SMALL_TRAINING
 from tests.words.encoders import LONGEST, save_encoder
 
 TEXTS = [
@@ -117,7 +117,7 @@ def test_a_full_disk_is_told(encoder, tmp_path, monkeypatch):
 
 def run_of(toy_root, runs, source, *options):
     command = ["--data-root", toy_root, "--runs", runs, "--device", "cpu", "--workers", "0"]
-    command += ["--preset", "toy", "-n", "run", "--word-vectors", source, *SMALL_MODEL.split()]
+    command += [*SMALL_TRAINING.split(), "-n", "run", "--word-vectors", source]
     command += ["--word-dim", "8", "--epochs", "1", "--max-batches", "2", "-bs", "4", *options]
     return train.main(train.get_parser().parse_args(list(map(str, command))))
 
