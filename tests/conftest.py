@@ -12,7 +12,7 @@ SMALL_MODEL = (
 SMALL_TRAINING = (
     f"--preset toy {SMALL_MODEL} --no-cache-features --finetune-epoch 0 --first-trained-stage 0 "
     "--images-per-batch 0 --crop-size 32 --image-size 32 --batch-size 16 --workers 0 "
-    "--device cpu --precision float32 --cycle-epochs 4"
+    "--device cpu --precision float32 --epochs 4 --cycle-epochs 4 --warmup-epochs 3"
 )
 
 

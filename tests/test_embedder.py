@@ -14,7 +14,14 @@ from models.joint_embedding import JointEmbedding
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=50, sru_layers=1
+    backbone="resnet18",
+    stages=2,
+    embedding_dim=16,
+    pool_k=2,
+    word_dim=50,
+    sru_layers=1,
+    input_size=128,
+    localization_size=128,
 )
 TEXTS = ["A dog on the grass.", "two cats", "A red car. It is parked."]
 

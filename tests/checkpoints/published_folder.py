@@ -6,7 +6,14 @@ from misc.checkpoints.__main__ import get_parser, main
 from models.config import ModelConfig
 
 MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=50, sru_layers=1
+    backbone="resnet18",
+    stages=2,
+    embedding_dim=16,
+    pool_k=2,
+    word_dim=50,
+    sru_layers=1,
+    input_size=128,
+    localization_size=128,
 )
 
 

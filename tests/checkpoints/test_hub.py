@@ -31,7 +31,7 @@ def test_a_model_that_was_never_a_checkpoint_is_saved_and_read(model, tmp_path):
     model.save_pretrained(tmp_path)
     assert_same_weights(load_model(tmp_path), model)
     assert_same_weights(JointEmbedding.from_pretrained(tmp_path), model)
-    assert read_checkpoint(tmp_path).image_size == 400
+    assert read_checkpoint(tmp_path).image_size == 128
 
 
 def test_a_mixin_without_all_weights_or_settings_fails(folder, tmp_path):

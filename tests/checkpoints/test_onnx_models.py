@@ -23,7 +23,14 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 DEPLOYMENT = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
 MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, pool_k=3, word_dim=50, sru_layers=2
+    backbone="resnet18",
+    stages=2,
+    embedding_dim=16,
+    pool_k=3,
+    word_dim=50,
+    sru_layers=2,
+    input_size=128,
+    localization_size=128,
 )
 
 

@@ -11,7 +11,11 @@ from tests.scripts.miniature import MINIATURE
 def checkpoint(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("model") / "model.pt"
-    model = JointEmbedding(ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1))
+    model = JointEmbedding(
+        ModelConfig(
+            "resnet18", 2, 16, 2, word_dim=50, sru_layers=1, input_size=128, localization_size=128
+        )
+    )
     save_checkpoint(path, model, {"config": {"word_vectors": "glove", "dataset": "toy"}})
     return path
 

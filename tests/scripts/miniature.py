@@ -6,7 +6,13 @@ from PIL import Image
 from models.config import ModelConfig
 
 MINIATURE = ModelConfig(
-    backbone="resnet18", stages=2, embedding_dim=16, pool_k=2, word_dim=3, sru_layers=1
+    backbone="resnet18",
+    stages=2,
+    embedding_dim=16,
+    pool_k=2,
+    word_dim=3,
+    sru_layers=1,
+    input_size=128,
 )
 
 

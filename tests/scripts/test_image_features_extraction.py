@@ -84,9 +84,7 @@ def test_each_row_is_the_embedding_of_its_image(images, folder, miniature_checkp
         "06 turned.jpg": Image.open(folder / "06 turned.jpg").transpose(Image.Transpose.ROTATE_270),
     }
     for name, image in expected.items():
-        pixels = evaluation_transform(128, ModelConfig().image_statistics)(image)[
-            None
-        ]  # the size of toy scenes
+        pixels = evaluation_transform(128, ModelConfig().image_statistics)(image)[None]
         with torch.inference_mode():
             row = model.encode_image(pixels)[0]
         torch.testing.assert_close(rows[names.index(str(folder / name))], row, rtol=0, atol=1e-5)
@@ -129,7 +127,7 @@ def test_nothing_to_embed_is_an_error(images, folder, tmp_path):
         images("-d", tmp_path / "none", "-o", tmp_path / "a.npz")
     with pytest.raises(FileNotFoundError, match="absent"):
         images("-d", tmp_path / "absent", "-o", tmp_path / "a.npz")
-    (tmp_path / "a.xyz").write_bytes(b"GIF89a\xff")
+    (tmp_path / "a.xyz").write_bytes(b"GIF89a\0\xff")
     with pytest.raises(ValueError, match="neither a folder, nor an image"):
         images("-d", tmp_path / "a.xyz", "-o", tmp_path / "a.npz")
     assert not (tmp_path / "a.npz").exists()

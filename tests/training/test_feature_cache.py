@@ -170,4 +170,6 @@ def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):
     with pytest.raises(ValueError, match="--finetune-epoch freezes it"):
         first_weight("--epochs", "1")
     frozen = first_weight("--epochs", "1", "--finetune-epoch", "1")
-    assert not torch.equal(frozen, first_weight("--epochs", "2", "--resume"))
+    assert not torch.equal(
+        frozen, first_weight("--epochs", "2", "--finetune-epoch", "1", "--resume")
+    )

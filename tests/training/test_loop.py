@@ -52,7 +52,7 @@ def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(
     assert len(steps) == (11 if of else 10)
     progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
     assert (progress["epoch"], progress["batch"]) == (1, 3)
-    run_train(toy_root, tmp_path, "-n parts --resume")
+    run_train(toy_root, tmp_path, f"-n parts --resume --epochs 2{of}")
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
@@ -93,7 +93,7 @@ def test_a_run_killed_within_an_epoch_goes_on_from_the_last_checkpoint_within_it
     progress = read_checkpoint(tmp_path / "parts" / "last.pt").training["progress"]
     assert (progress["batch"], progress["drawn"], progress["pairs"]) == (4, 64, 64)
     monkeypatch.setattr(training, "train_step", train_step)
-    run_train(toy_root, tmp_path, "-n parts --resume")
+    run_train(toy_root, tmp_path, "-n parts --resume --epochs 1")
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
 
 
