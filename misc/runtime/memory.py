@@ -22,7 +22,7 @@ def keep_freed_memory() -> None:
     Otherwise each activation is given back to the system when it is freed, and its pages are
     faulted in again, one by one, for the next batch: up to half of the time of encoding images on
     CPUs. It costs what lies between the peak and the present use, and rounds the heap up by
-    256 MB of addresses, which are not memory until they are used. What oneDNN keeps is limited, too.
+    256 MB of addresses, which are not memory until they are used. It also limits what oneDNN keeps.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(ONEDNN_KEPT))
     if platform.libc_ver()[0] == "glibc":
