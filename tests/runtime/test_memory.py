@@ -20,3 +20,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         for name in ("kept", "given back")
     }
     assert faults["kept"] < faults["given back"] / 5 or "linux" not in sys.platform
+
+
+def test_what_onednn_keeps_is_limited_unless_the_user_says_otherwise(monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    code = f"""
+import os
+from misc.runtime.memory import keep_freed_memory
+keep_freed_memory()
+print(os.environ["{name}"])
+"""
+    monkeypatch.delenv(name, raising=False)
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "64\n"
+    monkeypatch.setenv(name, "7")
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "7\n"
