@@ -153,7 +153,7 @@ def test_a_run_is_resumed_as_on_the_cpu(toy_root, tmp_path):
     run_train(toy_root, tmp_path, f"-n whole {options} --epochs 2")
     with pretend_cuda():
         run_train(toy_root, tmp_path, f"-n parts {options} --epochs 1 --device cuda")
-        run_train(toy_root, tmp_path, "-n parts --resume --epochs 2 --device cuda")
+        run_train(toy_root, tmp_path, f"-n parts {options} --resume --epochs 2 --device cuda")
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4)

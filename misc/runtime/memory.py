@@ -13,7 +13,7 @@ MALLOC_OPTIONS = {
 
 # oneDNN keeps compiled code and buffers of as many products and convolutions; batches of captions
 # are all of different lengths, and its own 1,024 grow to gigabytes.
-ONEDNN_KEPT = 64
+ONEDNN_KEPT = 32
 
 
 def keep_freed_memory() -> None:

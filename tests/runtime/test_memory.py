@@ -31,6 +31,6 @@ keep_freed_memory()
 print(os.environ["{name}"])
 """
     monkeypatch.delenv(name, raising=False)
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "64\n"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "32\n"
     monkeypatch.setenv(name, "7")
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "7\n"
