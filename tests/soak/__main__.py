@@ -6,6 +6,7 @@ python -m tests.soak --trial images --seed 17      # one trial again, that a sum
 
 import argparse
 import collections
+import dataclasses
 import random
 import sys
 import tempfile
@@ -40,7 +41,8 @@ def make_world(folder: Path) -> World:
     ensure_toy(folder / "data", counts=SceneCounts(train=8, val=12, test=8))
     embeddings = [folder / f"embeddings{suffix}" for suffix in (".npz", ".parquet", ".npy")]
     world = World(folder / "data", folder / "model.pt", embeddings)
-    model = JointEmbedding(ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1))
+    config = ModelConfig("resnet18", 2, 16, 2, word_dim=50, sru_layers=1, input_size=128)
+    model = JointEmbedding(dataclasses.replace(config, localization_size=128))
     save_checkpoint(world.model, model, {"config": {"word_vectors": "glove", "dataset": "toy"}})
     for file in world.embeddings:
         options = ["-p", world.model, "-d", world.photographs, "-o", file, *world.common]
