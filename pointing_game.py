@@ -83,9 +83,8 @@ def _add_entities(parser: argparse.ArgumentParser) -> None:
         "--images",
         default="",
         metavar="FOLDER",
-        help="the photographs, named by their id, or by it and an "
-        "underscore, as Flickr8k's are (default: those of flickr30k, then flickr8k, under the data "
-        "root)",
+        help="the photographs, named by their id, or as Flickr8k's are (default: those of "
+        "flickr30k, then flickr8k, under the data root)",
     )
 
 
