@@ -42,7 +42,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov=models --cov=misc
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=models --cov=misc
 
 test-web: .venv/installed-dev .venv/installed-demo
 	$(BIN)/python -m pytest -m browser -rs tests/demo/test_web.py

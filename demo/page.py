@@ -12,7 +12,12 @@ from demo.handlers import Handlers, blend
 from misc.pictures.heat_maps import OPACITY
 
 STYLE = Path(__file__).with_name("style.css")
-FOCUS = "() => setTimeout(() => document.querySelector('#phrases textarea').focus(), 100)"
+# To the phrases, unless the reader has gone elsewhere since the click.
+FOCUS = """() => setTimeout(() => {
+    const here = document.activeElement;
+    if (here === document.body || here.closest('#found'))
+        document.querySelector('#phrases textarea').focus();
+}, 100)"""
 TITLE = "Finding beans in burgers"
 INTRODUCTION = f"""# {TITLE}
 Images and sentences in one space: say what you look for, and see which images fit and where in
