@@ -46,7 +46,7 @@ def stream_json(path: Path, prefix: str) -> Iterator[Any]:
                     given += 1
                     yield part if quick else _with_floats(part)
                 return
-        except ijson.JSONError as error:
+        except (ijson.JSONError, UnicodeDecodeError) as error:  # the latter of half a character
             reason = str(error).partition("\n")[0]
             if not (quick and "overflow" in reason):
                 raise ValueError(

@@ -25,3 +25,10 @@ def test_a_file_that_is_cut_off_after_such_a_number_is_an_error_that_names_it(tm
     parts = stream_json(file, "item")
     with pytest.raises(ValueError, match=r"a\.json is not valid JSON .* download it again"):
         list(parts)
+
+
+def test_half_a_character_is_an_error_that_names_the_file(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(r'[{"text": "\udce9"}]')
+    with pytest.raises(ValueError, match=r"a\.json is not valid JSON .* download it again"):
+        list(stream_json(file, "item"))
