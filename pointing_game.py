@@ -1,13 +1,15 @@
 """Play the pointing game: how often does a phrase's heat map peak inside the phrase's box?
 
-The phrases are Visual Genome's, on the images that are in COCO val2014 too, or those of Flickr30k
-Entities. The published figure takes the upper-left corner of the highest cell, the first one its
-centre, the third one that of the highest cell of the smoothed heat map.
+The phrases are Visual Genome's, on the images that are in COCO val2014 too, those of Flickr30k
+Entities, or the sentences of RefCOCO, RefCOCO+ and RefCOCOg. The published figure takes the
+upper-left corner of the highest cell, the first one its centre, the third one that of the highest
+cell of the smoothed heat map.
 
 Examples:
     python pointing_game.py -p runs/toy/best.pt --dataset toy
     python pointing_game.py -p best_model.pth.tar --dataset coco    # no Visual Genome needed
     python pointing_game.py -p best_model.pth.tar --dataset flickr30k_entities --split test
+    python pointing_game.py -p best_model.pth.tar --dataset refcoco --split testA
     python pointing_game.py -p best_model.pth.tar --json pointing.json
     python pointing_game.py -p best_model.pth.tar --save-hits hits.csv
     python pointing_game.py -p best_model.pth.tar -rv --limit 200          # a quick look
@@ -40,9 +42,13 @@ if TYPE_CHECKING:
 DATASETS = {
     "visual_genome": "coco",
     "flickr30k_entities": "flickr30k",
+    "refcoco": "coco",
+    "refcoco+": "coco",
+    "refcocog": "coco",
     "coco": "coco",
     "toy": "toy",
 }
+WITH_SPLITS = ("flickr30k_entities", "refcoco", "refcoco+", "refcocog")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -55,8 +61,9 @@ def get_parser() -> argparse.ArgumentParser:
             DATASETS,
             "visual_genome",
             "whose phrases; flickr30k_entities: of captions, with the boxes of what they name; "
-            "coco: the categories in each image of val2014, which needs no Visual Genome. A hit "
-            "counts in any box of a phrase",
+            "refcoco, refcoco+, refcocog: sentences that tell a thing from all others; coco: the "
+            "categories in each image of val2014, which needs no Visual Genome. A hit counts in "
+            "any box of a phrase",
         ),
         common_options(),
     )
@@ -67,24 +74,25 @@ def get_parser() -> argparse.ArgumentParser:
         help="phrase for a category of --dataset coco (default: %(default)s)",
     )
     add_table(parser, "--save-hits", "a row a phrase, its peaks and what they hit,")
-    _add_entities(parser)
+    _add_splits(parser)
     _add_visual_genome(parser)
     return parser
 
 
-def _add_entities(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("--dataset flickr30k_entities")
+def _add_splits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(f"--dataset {', '.join(WITH_SPLITS)}")
     group.add_argument(
         "--split",
-        choices=("val", "test"),
-        help="which of its photographs (default: val)",
+        choices=("val", "test", "testA", "testB"),
+        help="which of its photographs; testA is of people, testB of all else, in refcoco and "
+        "refcoco+ (default: val)",
     )
     group.add_argument(
         "--images",
         default="",
         metavar="FOLDER",
-        help="the photographs, named by their id, or as Flickr8k's are (default: those of "
-        "flickr30k, then flickr8k, under the data root)",
+        help="the photographs, named by their id, or as COCO's or Flickr8k's are (default: of "
+        "Entities those of flickr30k, then flickr8k, else those of coco, under the data root)",
     )
 
 
@@ -116,16 +124,16 @@ def paths_of(args: argparse.Namespace) -> "DataPaths":
     """
     from misc.data.paths import data_paths
 
-    if (args.split or args.images) and args.dataset != "flickr30k_entities":
-        raise ValueError("--split and --images are for --dataset flickr30k_entities")
+    if (args.split or args.images) and args.dataset not in WITH_SPLITS:
+        raise ValueError(f"--split and --images are for --dataset {', '.join(WITH_SPLITS)}")
     paths = data_paths(args.data_root, DATASETS[args.dataset], images=args.images)
     return dataclasses.replace(paths, visual_genome=args.visual_genome or paths.visual_genome)
 
 
-def protocol(args: argparse.Namespace, size: int) -> str:
-    """Say how the figures come about, with images of a size in pixels."""
+def protocol(args: argparse.Namespace, name: str, size: int) -> str:
+    """Say how the figures come about, on a data set, with images of a size in pixels."""
     return (
-        f"Pointing game on {args.dataset}, images of {size} x {size} pixels, {args.components} "
+        f"Pointing game on {name}, images of {size} x {size} pixels, {args.components} "
         f"components, smoothed by {args.peak_sigma:.3g} of the side; percent of peaks inside of "
         "their region's box"
     )
@@ -158,13 +166,14 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     by_category = args.dataset == "coco"
     asked = questions.images, game, checkpoint.reference, by_category, args.first_sentence
     presence = measure_presence(model, word_vectors, *asked)
+    name = args.dataset + (f" ({questions.source})" if questions.source else "")
     results: dict[str, Any] = {
-        "protocol": protocol(args, size),
+        "protocol": protocol(args, name, size),
         **summarize(game, questions, by_category),
         **presence,
         "annotations_left_out": len(left_out),
     }
-    title = f"{args.dataset}: {results['images']} of {len(questions.images)} images"
+    title = f"{name}: {results['images']} of {len(questions.images)} images"
     text = "\n".join([format_results(title, results), *format_presence(presence)])
     rows = hit_rows(game, questions.images)
     save = functools.partial(write_table, args.save_hits, HIT_COLUMNS, rows)

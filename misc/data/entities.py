@@ -19,6 +19,7 @@ import torch
 
 from misc.data.coco_things import Size, read_size
 from misc.data.entries import leave_out, read_entries, read_id
+from misc.data.flickr import LISTS
 from misc.data.paths import DataPaths
 from misc.data.photographs import Photographs
 from misc.data.region_images import Questions, RegionImage
@@ -55,9 +56,9 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
 
     Raises:
         FileNotFoundError: if the list, or the folder of photographs, is missing.
-        ValueError: if no phrase of the split has a box.
+        ValueError: if there is no such split, or no phrase of it has a box.
     """
-    file = paths.existing(paths.entities / f"{split}.txt")
+    file = _list_of(paths, split)
     photographs = photographs_of_entities(paths)
     failures: list[Failure] = []
     not_asked = collections.Counter(dict.fromkeys(NOT_ASKED, 0))
@@ -83,11 +84,15 @@ def read_entities(paths: DataPaths, split: str, left_out: list[Failure] | None =
     return Questions(asked, dict(not_asked))
 
 
+def _list_of(paths: DataPaths, split: str) -> Path:
+    if split not in LISTS:
+        raise ValueError(f"there is no split {split}: Flickr30k Entities has {', '.join(LISTS)}")
+    return paths.existing(paths.entities / f"{split}.txt")
+
+
 def photographs_of_entities(paths: DataPaths) -> Photographs:
     """Index the photographs of Flickr30k, and those of Flickr8k, which are photographs of it."""
     if paths.own_images:
-        if not paths.folder.is_dir():
-            raise FileNotFoundError(f"no such folder of images: {paths.folder}")
         return paths.photographs()
     both = (DataPaths(paths.root, name).photographs() for name in ("flickr30k", "flickr8k"))
     return Photographs(folder for one in both for folder in one.folders)

@@ -58,7 +58,13 @@ class DataPaths:
         return Path(self.own_images) if self.own_images else self.folder / "images"
 
     def photographs(self) -> Photographs:
-        """Index the folders that may hold photographs of the data set, each when it is needed."""
+        """Index the folders that may hold photographs of the data set, each when it is needed.
+
+        Raises:
+            FileNotFoundError: if the folder was given, and there is none.
+        """
+        if self.own_images and not self.folder.is_dir():
+            raise FileNotFoundError(f"no such folder of images: {self.folder}")
         names = [Path(name, inner) for name in IMAGE_FOLDERS for inner in ("", *IMAGE_FOLDERS)]
         return Photographs([self.folder, *(self.folder / name for name in names)])
 
@@ -101,6 +107,11 @@ class DataPaths:
     def entities(self) -> Path:
         """github.com/BryanPlummer/flickr30k_entities: Annotations, Sentences, lists of splits."""
         return self.root / "flickr30k_entities"
+
+    def referring(self, name: str) -> Path:
+        """github.com/lichengunc/refer: the folder of one of its data sets, or that in its own."""
+        places = [self.root / name, self.root / "refer" / name, self.root / "refer/data" / name]
+        return next((place for place in places if place.is_dir()), places[0])
 
     @property
     def word_vectors(self) -> Path:

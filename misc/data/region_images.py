@@ -26,7 +26,8 @@ class Questions:
 
     images: list[RegionImage]
     not_asked: dict[str, int] = dataclasses.field(default_factory=dict)  # phrases, by the reason
+    source: str = ""  # the file that lists them and the split, where a data set has several
 
     def first(self, limit: int | None) -> "Questions":
         """Keep those of the first images; how many others there are is then not known."""
-        return self if limit is None else Questions(self.images[:limit])
+        return self if limit is None else Questions(self.images[:limit], source=self.source)
