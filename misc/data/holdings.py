@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 
 from misc.data import sources
 from misc.data.captioned_images import CaptionedImage
@@ -9,6 +10,7 @@ from misc.data.captions import read_captions
 from misc.data.flickr import LISTS, SOURCES, find_captions, find_list
 from misc.data.json_files import scan_json
 from misc.data.paths import DataPaths
+from misc.data.photographs import Photographs
 
 SPLITS = ("train", "restval", "val", "test")
 
@@ -77,10 +79,25 @@ def look_at_coco(paths: DataPaths) -> Found:
     files = [file for file in (paths.instances, *paths.instances_of_2017) if file.exists()]
     for file in files:
         folder = paths.images / file.stem.removeprefix("instances_")
-        places = [folder / name for name in scan_json(file, "file_name")]
-        found = sum(photographs.find(place) is not None for place in places)
-        boxes = sum(1 for _ in scan_json(file, "bbox"))
-        holdings.append(Holding(paths.dataset, file.name, found, len(places), boxes=boxes))
+        holdings.append(look_at_instances(paths.dataset, file, folder, photographs))
     if paths.instances not in files and len(files) < len(paths.instances_of_2017):
         missing.append(sources.INSTANCES)
     return holdings, missing
+
+
+def look_at_instances(dataset: str, file: Path, folder: Path, photographs: Photographs) -> Holding:
+    """Count the photographs and things of a file of instances.
+
+    Args:
+        dataset: it belongs to.
+        file: of instances.
+        folder: in which its photographs are looked for first.
+        photographs: of COCO.
+
+    Raises:
+        ValueError: if the file is empty or cut off.
+    """
+    places = [folder / name for name in scan_json(file, "file_name")]
+    found = sum(photographs.find(place) is not None for place in places)
+    boxes = sum(1 for _ in scan_json(file, "bbox"))
+    return Holding(dataset, file.name, found, len(places), boxes=boxes)

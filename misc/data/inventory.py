@@ -8,7 +8,8 @@ from pathlib import Path
 from misc.data import sources
 from misc.data.holdings import Found, Holding, look_at_captions, look_at_coco
 from misc.data.paths import DataPaths
-from misc.data.region_holdings import look_at_entities, look_at_visual_genome
+from misc.data.referring import SPLIT_BY
+from misc.data.region_holdings import look_at_entities, look_at_referring, look_at_visual_genome
 from misc.runtime.failures import Failure, read_item
 from misc.words.encoder_files import is_encoder
 from misc.words.word_vectors import WordVectors
@@ -29,8 +30,8 @@ def take_inventory(root: Path) -> Inventory:
     """Look at all data sets under a data root, photographs by the names of their files alone."""
     looks: dict[str, Callable[[DataPaths], Found]] = {
         "coco": look_at_coco, "flickr8k": look_at_captions, "flickr30k": look_at_captions,
-        "flickr30k_entities": look_at_entities, "visual_genome": look_at_visual_genome,
-        "toy": _look_at_toy,
+        "flickr30k_entities": look_at_entities, **dict.fromkeys(SPLIT_BY, look_at_referring),
+        "visual_genome": look_at_visual_genome, "toy": _look_at_toy,
     }  # fmt: skip
     inventory = Inventory([], "", [])
     for index, (name, look) in enumerate(looks.items()):

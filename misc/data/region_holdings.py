@@ -7,10 +7,12 @@ from misc.data import sources
 from misc.data.entities import photographs_of_entities
 from misc.data.entries import read_id
 from misc.data.flickr import LISTS
-from misc.data.holdings import Found, Holding, lacking
+from misc.data.holdings import Found, Holding, lacking, look_at_instances
 from misc.data.json_files import scan_json
 from misc.data.paths import DataPaths
 from misc.data.photographs import Photographs
+from misc.data.referring import INSTANCES, SPLIT_BY, SPLITS, read_refs, refs_files
+from misc.runtime.failures import Failure
 
 
 def look_at_entities(paths: DataPaths) -> Found:
@@ -66,3 +68,32 @@ def look_at_visual_genome(paths: DataPaths) -> Found:
     if holdings and not any(map(Path.exists, (coco.captions, coco.instances, coco.split_file))):
         missing.append(sources.IN_COCO)
     return holdings, missing + lacking(paths.dataset, found, len(ids))
+
+
+def look_at_referring(paths: DataPaths) -> Found:
+    """Count the photographs of each split of RefCOCO and its kin, their sentences and things."""
+    name = paths.dataset
+    folder, photographs = paths.referring(name), DataPaths(paths.root).photographs()
+    files, instances = refs_files(folder, name), folder / INSTANCES
+    holdings: list[Holding] = []
+    there: dict[int, bool] = {}  # the photographs, by id
+    failures: list[Failure] = []
+    for file in files:
+        for split, refs in read_refs(file, SPLITS, failures).items():
+            images = {ref.image_id for ref in refs}
+            there |= {number: photographs.by_id(number) is not None for number in images}
+            found = sum(there[number] for number in images)
+            sentences = sum(len(ref.sentences) for ref in refs)
+            boxes = len({ref.annotation for ref in refs})
+            split = f"{split} of {file.name}"
+            holdings.append(Holding(name, split, found, len(images), sentences, boxes))
+    wanted = [] if files else [" or ".join(f"refs({by}).p" for by in SPLIT_BY[name])]
+    if instances.exists():
+        place = DataPaths(paths.root).images / "train2014"
+        holdings.append(look_at_instances(name, instances, place, photographs))
+    else:
+        wanted.append(INSTANCES)
+    missing = [sources.REFERRING.format(" and ".join(wanted), name)] if wanted else []
+    if failures:
+        missing.append(f"{len(failures):,} refs and sentences: {failures[0].reason}")
+    return holdings, missing + (lacking(name, sum(there.values()), len(there)) if there else [])

@@ -14,6 +14,7 @@ PHOTOGRAPHS = {
     "flickr8k": "on request (1.1 GB), shannon.cs.illinois.edu/DenotationGraph, in flickr8k",
     "flickr30k": "on request (4.4 GB), shannon.cs.illinois.edu/DenotationGraph, in flickr30k",
     "flickr30k_entities": "those of flickr30k",
+    **dict.fromkeys(("refcoco", "refcoco+", "refcocog"), "those of COCO's train2014"),
     "visual_genome": "images.zip (9.2 GB) and images2.zip (5.5 GB), "
     "cs.stanford.edu/people/rak248/VG_100K_2, in visual_genome",
 }
@@ -27,6 +28,7 @@ IN_COCO = (
     "(241 MB), images.cocodataset.org/annotations, in coco; --all-images does without"
 )
 ENTITIES = "{}: github.com/BryanPlummer/flickr30k_entities, in flickr30k_entities"
+REFERRING = "{}: {}.zip, github.com/lichengunc/refer says where, unpacked in the data root"
 WORD_VECTORS = (
     "Skip-Thought: dictionary.txt and utable.npy (2.3 GB), www.cs.toronto.edu/~rkiros/models, "
     "in word_vectors; others by python -m misc.words; GloVe of 50 dimensions is "
