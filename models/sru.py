@@ -3,7 +3,6 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class SRUCell(nn.Module):
@@ -135,15 +134,20 @@ class SRU(nn.Module):
         Returns:
             (B, T, D), zero at the padded steps.
         """
-        steps = inputs.shape[1]
-        if not len(inputs):  # cannot be packed, but takes part in a distributed backward pass
+        size, steps = inputs.shape[:2]
+        if not size:  # cannot be packed, but takes part in a distributed backward pass
             return self._run(inputs.flatten(0, 1), [0])[:, None].expand(-1, steps, -1)
-        if lengths is None:
-            lengths = torch.full((len(inputs),), steps)
-        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states = self._run(packed.data, packed.batch_sizes.tolist())
-        packed = packed._replace(data=states)
-        return pad_packed_sequence(packed, batch_first=True, total_length=steps)[0]
+        lengths = torch.full((size,), steps) if lengths is None else lengths.cpu()
+        order = lengths.argsort(descending=True)
+        valid = torch.arange(steps)[:, None] < lengths[order]  # (T, B)
+        step, rank = valid.nonzero(as_tuple=True)
+        # Of the packed steps among the padded ones. pad_packed_sequence would copy all gradients
+        # once a step.
+        places = (order[rank] * steps + step).to(inputs.device, non_blocking=True)
+        batch_sizes = [count for count in valid.sum(dim=1).tolist() if count]
+        states = self._run(inputs.flatten(0, 1)[places], batch_sizes)
+        padded = states.new_zeros(size * steps, states.shape[1]).index_copy(0, places, states)
+        return padded.view(size, steps, -1)
 
     def _run(self, states: Tensor, batch_sizes: list[int]) -> Tensor:
         for layer in self.rnn_lst:
