@@ -1,5 +1,6 @@
 """Trunks of the image path: networks that were made to classify, up to their last feature map."""
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from torchvision import models as torchvision_models
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 TIMM = "timm/"  # comes before the names of timm's models
+TRIAL_SIDE = 64  # pixels
 STEM_MODULES = 4  # convolution, batch norm, ReLU and max pooling come before the first stage
 
 
@@ -125,6 +127,36 @@ def trunk_stages(trunk: ResNetTrunk | TimmTrunk) -> Iterator[tuple[int, nn.Modul
     for name, module in modules:
         yield max(0, next(iter(left.values()), 4)), module
         left.pop(name, None)
+
+
+def trunk_parts(trunk: ResNetTrunk | TimmTrunk) -> list[nn.Module]:
+    """Take a trunk apart, into what runs one after another."""
+    return [part for _, part in trunk_stages(trunk)]
+
+
+@torch.inference_mode()
+def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
+    """Count the parts of a trunk that come before the last ``trained`` ones with weights.
+
+    Raises:
+        ValueError: if it has fewer, or does more than to run them one after another.
+    """
+    parts = trunk_parts(trunk)
+    weighted = [place for place, part in enumerate(parts) if any(True for _ in part.parameters())]
+    if trained >= len(weighted):
+        raise ValueError(f"--trained-parts {trained}: the network has {len(weighted)} with weights")
+    side = trunk.side if isinstance(trunk, TimmTrunk) else TRIAL_SIDE
+    device = next(trunk.parameters()).device
+    images = torch.linspace(-2, 2, 3 * side**2, device=device).view(1, 3, side, side)
+    trunk = copy.deepcopy(trunk).eval()
+    try:
+        maps, expected = nn.Sequential(*trunk_parts(trunk))(images), trunk(images)
+        same = maps.shape == expected.shape and torch.allclose(maps, expected, 1e-3, 1e-4)
+    except (AssertionError, RuntimeError, TypeError):  # one part does not take what another gives
+        same = False
+    if not same:
+        raise ValueError("--trained-parts: this network does more than to run its parts in a row")
+    return weighted[-trained]
 
 
 def image_statistics(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:

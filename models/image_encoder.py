@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbones import build_trunk
+from models.backbones import build_trunk, trunk_parts
 from models.config import ModelConfig
 from models.pooling import image_pool
 
@@ -26,6 +26,7 @@ class ImageEncoder(nn.Module):
         self.trunk = build_trunk(config.backbone, config.stages)
         self.stride = self.trunk.stride
         self.channels = self.trunk.channels
+        self.frozen_parts: int | None = None  # that maps have passed, if they come for images
         self.location_dropout = config.location_dropout
         self.convolution = nn.Conv2d(self.channels, config.embedding_dim, kernel_size=1)
         self.pool = image_pool(config.image_pooling, config.pool_k)
@@ -35,19 +36,23 @@ class ImageEncoder(nn.Module):
     def unprojected_maps(self, images: Tensor) -> Tensor:
         """Compute the activation maps G of images: (B, 3, H, W) -> (B, D, h, w).
 
-        What the trunk made of images before, (B, C, h, w) with its C channels, passes it by.
+        Maps that come for images, (B, C, h, w), have passed the first ``frozen_parts`` parts of
+        the trunk before, or all of it, and pass what is left.
         """
         weight, device = self.convolution.weight, images.device.type
-        features = self._are_features(images)
+        features = images.shape[1] != 3
         # Of features, autocast would make a float32 copy first.
         rounded = features and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if rounded else weight.dtype
         images = images.to(dtype, memory_format=torch.channels_last)
-        maps: Tensor = self.convolution(images if features else self.trunk(images))
+        maps: Tensor = self.convolution((self._rest if features else self.trunk)(images))
         return maps
 
-    def _are_features(self, images: Tensor) -> bool:
-        return images.shape[1] == self.channels
+    def _rest(self, maps: Tensor) -> Tensor:
+        if self.frozen_parts is not None:
+            for part in trunk_parts(self.trunk)[self.frozen_parts :]:
+                maps = part(maps)
+        return maps
 
     def activation_maps(self, images: Tensor) -> Tensor:
         """Compute the projected maps G' = A G (Eq. 8): (B, 3, H, W) -> (B, D, h, w).
@@ -87,7 +92,7 @@ class ImageEncoder(nn.Module):
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]
-        if self._are_features(images):
+        if images.shape[1] != 3:
             return
         locations = math.ceil(height / self.stride) * math.ceil(width / self.stride)
         if locations < self.pool.k_max:

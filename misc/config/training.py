@@ -178,9 +178,9 @@ class TrainConfig(LossSettings):
     )
     cache_features: bool = setting(
         False,
-        "keep the maps of the frozen trunk on disk, of whole images at --input-size and, with "
-        "--flip, of their mirror images (float16, beside the runs), instead of computing them in "
-        "each epoch",
+        "keep the maps of the frozen trunk, or of its part that never trains, on disk, of whole "
+        "images at --input-size and, with --flip, of their mirror images (float16, beside the "
+        "runs), instead of computing them in each epoch",
         group=SPEED,
     )
     word_dropout: float = setting(
@@ -213,6 +213,14 @@ class TrainConfig(LossSettings):
         group=IMAGE_PATH,
         within=Range(0, 4, without_high=False),
     )
+    trained_parts: int = setting(
+        0,
+        "if positive: only so many parts with weights at the end of that network (blocks, "
+        "convolutions, batch norms) ever train; their batch norms keep their statistics, and "
+        "--cache-features keeps what comes before them. For networks whose parts run in a row",
+        group=IMAGE_PATH,
+        within=AT_LEAST_0,
+    )
     batch_norm: str = setting(
         "frozen",
         "batch norms of frozen layers: frozen, or train (the statistics drift, as in 2018)",
@@ -227,6 +235,11 @@ class TrainConfig(LossSettings):
     def items_per_batch(self) -> int:
         """Images, or pairs, in a batch of each process."""
         return self.images_per_batch or self.batch_size
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether what never trains is computed once."""
+        return self.cache_features and not self.max_batches
 
     @property
     def thaw_epoch(self) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from misc.data.images import image_loader
@@ -20,6 +20,7 @@ from misc.inference.acceleration import accelerate
 from misc.runtime.distributed import gather_objects, is_main, main_first, own_share
 from misc.runtime.files import replacing, reserve
 from misc.runtime.locks import locked
+from models.backbones import trunk_parts
 from models.joint_embedding import JointEmbedding
 
 BATCH = 8  # images at a time: more need more memory, and are not faster
@@ -30,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
-    """The trunk's maps of N images, and maybe of their mirror images, float16, memory-mapped.
+    """What a frozen trunk, or its first parts, made of N images, maybe mirrored, too.
+
+    Maps are float16, memory-mapped.
 
     Args:
         folder: with ``maps.npy``, (N, 1 or 2, C, h, w), and ``failures.json``.
@@ -67,7 +70,7 @@ def cached_features(
     not computed again.
 
     Args:
-        model: whose trunk is frozen.
+        model: whose trunk is frozen, or its first parts are.
         paths: image files.
         folder: of all caches; each has a name of its own that changes with the trunk's weights, the
             size, the normalisation, and the names, sizes and times of the files.
@@ -97,7 +100,7 @@ def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision
     size, statistics = config.input_size, config.image_statistics
     settings = mirrored, precision, config.backbone, config.stages, size, statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for name, tensor in model.image_encoder.trunk.state_dict().items():
+    for name, tensor in _frozen(model).state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy())
     for path in paths:
@@ -107,11 +110,17 @@ def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision
     return digest.hexdigest()[:20]
 
 
+def _frozen(model: JointEmbedding) -> nn.Module:
+    """Take the part of the trunk that never trains."""
+    trunk, count = model.image_encoder.trunk, model.image_encoder.frozen_parts
+    return trunk if count is None else nn.Sequential(*trunk_parts(trunk)[:count])
+
+
 @torch.inference_mode()
 def _compute(
     model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool
 ) -> None:
-    trunk, config = model.image_encoder.trunk, model.config
+    trunk, config = _frozen(model), model.config
     weight, side = model.image_encoder.convolution.weight, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():

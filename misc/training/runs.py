@@ -19,6 +19,7 @@ from misc.runtime.distributed import gather_objects, is_main
 from misc.runtime.files import replacing
 from misc.runtime.locks import locked
 from misc.training.image_weights import start_from
+from models.backbones import count_before
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -191,6 +192,9 @@ def start_or_resume(
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device).to(memory_format=torch.channels_last)
+    if config.trained_parts:
+        encoder = model.image_encoder
+        encoder.frozen_parts = count_before(encoder.trunk, config.trained_parts)
     optimizer = new_optimizer(model, config)
     average = moving_average(model, config.ema) if config.ema else None
     if checkpoint:

@@ -89,10 +89,10 @@ def check_settings(config: TrainConfig, model_config: ModelConfig | None = None)
             else:
                 continue
             raise ValueError(f"--{field.name.replace('_', '-')} {value}: {possible}")
-    if config.cache_features and not config.thaw_epoch:
+    if config.cache_features and not config.thaw_epoch and not config.trained_parts:
         raise ValueError(
             "--cache-features: the network trains from the first epoch, so its maps change; "
-            "--finetune-epoch freezes it until then"
+            "--finetune-epoch freezes it until then, --trained-parts all but its end"
         )
     if config.cycle_epochs and config.epochs > config.cycle_epochs:
         raise ValueError(

@@ -12,7 +12,7 @@ from misc.runtime.distributed import (
 )
 from misc.training.gradients import add_gradients
 from misc.training.runs import Run
-from models.backbones import trunk_stages
+from models.backbones import trunk_parts, trunk_stages
 from models.joint_embedding import JointEmbedding
 
 
@@ -26,6 +26,11 @@ def set_trainable(model: JointEmbedding, config: TrainConfig, epoch: int) -> Non
     model.text_encoder.requires_grad_(epoch >= config.text_from)
     encoder.convolution.requires_grad_(epoch >= config.image_from)
     encoder.trunk.requires_grad_(False)  # what belongs to no stage never trains
+    if encoder.frozen_parts is not None:
+        for part in trunk_parts(encoder.trunk)[encoder.frozen_parts :]:
+            part.requires_grad_(epoch >= config.thaw_epoch)
+        encoder.trunk.train(config.batch_norm == "train")
+        return
     for stage, module in trunk_stages(encoder.trunk):
         trains = epoch >= config.thaw_epoch and stage >= config.first_trained_stage
         module.requires_grad_(trains)

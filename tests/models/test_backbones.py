@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from misc.presets import PRESETS
-from models.backbones import TimmTrunk, build_trunk, trunk_stages
+from models.backbones import TimmTrunk, build_trunk, count_before, trunk_parts, trunk_stages
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
 
@@ -84,6 +84,26 @@ def test_features_that_were_computed_before_pass_the_trunk_by():
     with torch.inference_mode():
         features = model.image_encoder.trunk(images)
         torch.testing.assert_close(model.encode_image(features), model.encode_image(images))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("name", "trained", "channels"), [("resnet18", 2, 128), (LITE, 3, 192)])
+def test_maps_of_the_first_parts_pass_the_rest(name, trained, channels):
+    model, images = small(name), torch.randn(2, 3, 64, 64)
+    encoder = model.image_encoder
+    encoder.frozen_parts = count_before(encoder.trunk, trained)
+    features = torch.nn.Sequential(*trunk_parts(encoder.trunk)[: encoder.frozen_parts])(images)
+    assert features.shape[1] == channels
+    torch.testing.assert_close(model.encode_image(features), model.encode_image(images))
+    rest = trunk_parts(encoder.trunk)[encoder.frozen_parts :]
+    assert sum(any(True for _ in part.parameters()) for part in rest) == trained
+
+
+def test_parts_that_do_not_run_in_a_row_are_told():
+    with pytest.raises(ValueError, match="does more than to run its parts in a row"):
+        count_before(build_trunk("timm/swin_tiny_patch4_window7_224", 4), 1)
+    with pytest.raises(ValueError, match="--trained-parts 6: the network has 6 with weights"):
+        count_before(build_trunk("resnet18", 4), 6)
 
 
 def test_the_preset_for_photographs_builds_a_model():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+import eval_retrieval
 import train
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.data.captioned_images import CaptionedImage
@@ -123,12 +124,13 @@ def test_caches_that_no_run_uses_are_listed_and_removed(model, photographs, tmp_
         remove_cache(used)
 
 
-def test_training_on_cached_features_resumes_exactly(toy_root, tmp_path, caplog):
+@pytest.mark.parametrize("trunk", ["--finetune-epoch 9", "--trained-parts 1"])
+def test_training_on_cached_features_resumes_exactly(trunk, toy_root, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     options = (
         f"{SMALL_TRAINING} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
         f" --cycle-epochs 2 --cache-features --flip "
-        f"--finetune-epoch 9 --images-per-batch 4 --location-dropout 0.2 --word-dropout 0.2 "
+        f"{trunk} --images-per-batch 4 --location-dropout 0.2 --word-dropout 0.2 "
         f"--clip-norm 1 --data-root {toy_root} --runs {tmp_path}"
     ).split()
 
@@ -153,6 +155,31 @@ def test_validation_from_cached_maps_is_that_from_images(model, photographs, toy
     found, _, owners = encode_pairs(*options, features=cache)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
     assert (len(found), owners.tolist()) == (3, [0, 1, 2])  # one image is absent
+
+
+def test_the_last_parts_train_on_maps_of_what_never_does(toy_root, tmp_path):
+    options = (
+        f"{SMALL_TRAINING} --input-size 48 --image-size 48 --crop-size 48 --no-flip -n run"
+        f" --cycle-epochs 2 --cache-features --trained-parts 1 --finetune-epoch 1"
+        f" --data-root {toy_root} --runs {tmp_path}"
+    ).split()
+    states, first, second = [], "image_encoder.trunk.4.0.conv1.weight", "image_encoder.trunk.5."
+    for epochs in ("1", "2"):
+        arguments = [*options, "--epochs", epochs, "--resume"]
+        train.main(train.get_parser().parse_args(arguments))
+        states.append(read_checkpoint(tmp_path / "run" / "last.pt").state_dict)
+    before, after = states
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    trunk = {name for name in changed if ".trunk." in name}
+    assert trunk and all(name.startswith(second) for name in trunk)
+    assert first not in trunk and not any("running" in name for name in trunk)
+    # What was validated on maps is what images give.
+    result = tmp_path / "result.json"
+    arguments = ["-p", str(tmp_path / "run" / "last.pt"), "--dataset", "toy", "--json", str(result)]
+    more = ["--data-root", str(toy_root), "--device", "cpu", "--precision", "float32"]
+    eval_retrieval.main(eval_retrieval.get_parser().parse_args([*arguments, *more]))
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert json.loads(result.read_text())["rsum"] == pytest.approx(last["rsum"], abs=20)
 
 
 def test_a_thawed_trunk_sees_images_again_and_trains(toy_root, tmp_path):

@@ -1,5 +1,6 @@
 from misc.config import TrainConfig
 from misc.training.steps import set_trainable
+from models.backbones import count_before
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
@@ -43,6 +44,20 @@ def test_batch_norms_of_frozen_layers_keep_their_statistics_unless_asked():
         model, _ = trainable(9, batch_norm=mode)
         assert model.image_encoder.trunk[4].training is frozen_trains
         assert model.image_encoder.trunk[6].training
+
+
+def test_the_last_parts_thaw_and_their_batch_norms_keep_their_statistics():
+    model = small(LITE)
+    encoder = model.image_encoder
+    encoder.frozen_parts = count_before(encoder.trunk, 2)
+    config = TrainConfig(image_from=0, finetune_epoch=1, trained_parts=2)
+    for epoch, trains in ((0, False), (1, True)):
+        set_trainable(model, config, epoch)
+        network = encoder.trunk.network
+        assert network.conv_head.weight.requires_grad is trains
+        assert network.bn2.weight.requires_grad is trains
+        assert not any(weight.requires_grad for weight in network.blocks.parameters())
+        assert not network.bn2.training and encoder.dropout.training
 
 
 def test_everything_trains_in_the_toy_preset():
