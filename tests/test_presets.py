@@ -5,4 +5,4 @@ from misc.training.settings import check_settings
 def test_presets_make_sense():
     for model_config, config in PRESETS.values():
         check_settings(config)
-        assert model_config.word_dim in (50, 620)
+        assert model_config.word_dim in (50, 384, 620)

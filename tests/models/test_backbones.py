@@ -111,4 +111,4 @@ def test_the_preset_for_photographs_builds_a_model():
     with torch.device("meta"):
         model = JointEmbedding(model_config)
     assert model.image_encoder.channels == 1280
-    assert config.thaw_epoch > config.epochs
+    assert count_before(build_trunk(LITE, 4), config.trained_parts) == 8
