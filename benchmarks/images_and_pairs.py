@@ -3,13 +3,12 @@
     python -m benchmarks.images_and_pairs
     python -m benchmarks.images_and_pairs --quick
 
-CPU seconds of all threads, reading included, of the two presets: toy scenes are read and augmented,
-and photographs have their maps in a cache.
+CPU seconds of all threads, reading included, of two presets that have the maps of what never trains
+in a cache.
 """
 
 import argparse
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,13 +44,15 @@ def photographs(folder: Path, count: int) -> Sequence[Any]:
 
 
 def cache(folder: Path, model: Any, count: int) -> Any:
-    """Make a cache of the maps of so many images, and of their mirror images."""
+    """Make a cache of the maps of so many images."""
     import numpy as np
+    import torch
 
-    from misc.training.feature_cache import FAILURES, MAPS, FeatureCache
+    from misc.training.feature_cache import FAILURES, MAPS, FeatureCache, frozen_part
 
-    side = math.ceil(model.config.input_size / model.image_encoder.stride)
-    shape = count, 2, model.image_encoder.channels, side, side
+    side = model.config.input_size
+    with torch.inference_mode():
+        shape = count, 1, *frozen_part(model)(torch.zeros(1, 3, side, side)).shape[1:]
     generator = np.random.default_rng(0)
     np.save(folder / MAPS, generator.random(shape, np.float32).astype(np.float16))
     (folder / FAILURES).write_text("{}")
@@ -66,7 +67,7 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
     from misc.data.transforms import training_transform
     from misc.presets import PRESETS
     from misc.training.losses import HardNegativeLoss
-    from misc.training.runs import Progress, Run, new_optimizer
+    from misc.training.runs import Progress, Run, mark_frozen_parts, new_optimizer
     from misc.training.steps import set_trainable, train_step
     from models.joint_embedding import JointEmbedding
 
@@ -74,6 +75,7 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
     settings, config = PRESETS[preset]
     config = dataclasses.replace(config, batch_size=batch, images_per_batch=batch * together)
     model = JointEmbedding(settings).to(memory_format=torch.channels_last)
+    mark_frozen_parts(model, config)
     set_trainable(model, config, config.epochs - 1)
     transform = training_transform(
         config.crop_size, config.crop_min_scale, config.flip, settings.image_statistics

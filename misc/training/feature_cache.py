@@ -100,7 +100,7 @@ def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision
     size, statistics = config.input_size, config.image_statistics
     settings = mirrored, precision, config.backbone, config.stages, size, statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for name, tensor in _frozen(model).state_dict().items():
+    for name, tensor in frozen_part(model).state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy())
     for path in paths:
@@ -110,7 +110,7 @@ def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision
     return digest.hexdigest()[:20]
 
 
-def _frozen(model: JointEmbedding) -> nn.Module:
+def frozen_part(model: JointEmbedding) -> nn.Module:
     """Take the part of the trunk that never trains."""
     trunk, count = model.image_encoder.trunk, model.image_encoder.frozen_parts
     return trunk if count is None else nn.Sequential(*trunk_parts(trunk)[:count])
@@ -120,7 +120,7 @@ def _frozen(model: JointEmbedding) -> nn.Module:
 def _compute(
     model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool
 ) -> None:
-    trunk, config = _frozen(model), model.config
+    trunk, config = frozen_part(model), model.config
     weight, side = model.image_encoder.convolution.weight, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():

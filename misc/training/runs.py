@@ -147,6 +147,17 @@ def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
     return model
 
 
+def mark_frozen_parts(model: JointEmbedding, config: TrainConfig) -> None:
+    """Note how much of the trunk never trains, so that maps of it may come for images.
+
+    Raises:
+        ValueError: if the trunk cannot be parted like that.
+    """
+    if config.trained_parts:
+        encoder = model.image_encoder
+        encoder.frozen_parts = count_before(encoder.trunk, config.trained_parts)
+
+
 def new_optimizer(model: JointEmbedding, config: TrainConfig) -> torch.optim.Optimizer:
     """Make the optimizer, with a group for each part that may have a rate of its own."""
     trunk = list(model.image_encoder.trunk.parameters())
@@ -192,9 +203,7 @@ def start_or_resume(
         )
     model = build_model(checkpoint, folder) if checkpoint else new_model(model_config, config)
     model.to(device).to(memory_format=torch.channels_last)
-    if config.trained_parts:
-        encoder = model.image_encoder
-        encoder.frozen_parts = count_before(encoder.trunk, config.trained_parts)
+    mark_frozen_parts(model, config)
     optimizer = new_optimizer(model, config)
     average = moving_average(model, config.ema) if config.ema else None
     if checkpoint:
