@@ -37,7 +37,7 @@ PHOTOS = (
         text_from=0,
         image_from=0,
         trained_parts=3,
-        trunk_rate=0.1,
+        trunk_rate=0.3,
         precision="bfloat16",
     ),
 )
