@@ -43,7 +43,7 @@ ROWS = {
         "all of the network frozen": "--trained-parts 0 --finetune-epoch 1000",
         "the end of the network at a tenth of the rate": "--trunk-rate 0.1",
         "the end of the network at the full rate": "--trunk-rate 1",
-        "2 captions of an image at a time": "--captions-per-image 2",
+        "all captions of an image": "--captions-per-image 0",
         "mirror images": "--flip",
         "12 epochs": LONGER(12),
         "hardest negatives in the last 2 epochs": "--warmup-epochs 6",

@@ -26,6 +26,7 @@ PHOTOS = (
         epochs=8,
         batch_size=128,
         images_per_batch=128,
+        captions_per_image=2,
         learning_rate=1e-3,
         cycle_epochs=8,
         weight_decay=0.01,
