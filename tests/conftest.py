@@ -10,8 +10,9 @@ SMALL_MODEL = (
     "--sru-layers 1 --text-dropout 0.1 --input-size 128 --localization-size 128"
 )
 SMALL_TRAINING = (
-    f"--preset toy {SMALL_MODEL} --no-cache-features --finetune-epoch 0 --first-trained-stage 0 "
-    "--images-per-batch 0 --crop-size 32 --image-size 32 --batch-size 16 --workers 0 "
+    f"--preset toy {SMALL_MODEL} --no-cache-features --trained-parts 0 "
+    "--first-trained-stage 0 --trunk-rate 1 --images-per-batch 0 --crop-size 32 --image-size 32 "
+    "--batch-size 16 --workers 0 "
     "--device cpu --precision float32 --epochs 4 --cycle-epochs 4 --warmup-epochs 3"
 )
 

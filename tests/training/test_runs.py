@@ -70,7 +70,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(toy_root, tmp_path):
     options += " --cycle cosine --cycle-epochs 4 --image-pooling gpo"
     run_train(toy_root, tmp_path, f"-n whole --epochs 2 {options}")
     run_train(toy_root, tmp_path, f"-n parts --epochs 1 {options}")
-    run_train(toy_root, tmp_path, "-n parts --epochs 2 --resume")
+    run_train(toy_root, tmp_path, f"-n parts --epochs 2 --resume {options}")
     whole, parts = (read_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
     assert_same(whole.state_dict, parts.state_dict)
     assert_same(whole.training["trained"]["weights"], parts.training["trained"]["weights"])
