@@ -130,8 +130,12 @@ def trunk_stages(trunk: ResNetTrunk | TimmTrunk) -> Iterator[tuple[int, nn.Modul
 
 
 def trunk_parts(trunk: ResNetTrunk | TimmTrunk) -> list[nn.Module]:
-    """Take a trunk apart, into what runs one after another."""
-    return [part for _, part in trunk_stages(trunk)]
+    """Take a trunk apart into what runs one after another: its blocks, and what is beside them."""
+    parts: list[nn.Module] = []
+    for _, part in trunk_stages(trunk):
+        blocks = list(part.children()) if isinstance(part, nn.Sequential) else []
+        parts += blocks if blocks and all(any(block.children()) for block in blocks) else [part]
+    return parts
 
 
 @torch.inference_mode()

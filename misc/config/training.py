@@ -215,9 +215,10 @@ class TrainConfig(LossSettings):
     )
     trained_parts: int = setting(
         0,
-        "if positive: only so many parts with weights at the end of that network (blocks, "
-        "convolutions, batch norms) ever train; their batch norms keep their statistics, and "
-        "--cache-features keeps what comes before them. For networks whose parts run in a row",
+        "if positive: only so many parts with weights at the end of that network (residual blocks, "
+        "convolutions and batch norms beside them) ever train; their batch norms keep their "
+        "statistics, and --cache-features keeps what comes before. For networks whose parts run in "
+        "a row",
         group=IMAGE_PATH,
         within=AT_LEAST_0,
     )

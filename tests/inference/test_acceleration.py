@@ -8,6 +8,7 @@ from torch import nn
 from misc.evaluation.localization import heat_maps, kernel_heat_maps
 from misc.inference import acceleration
 from misc.inference.acceleration import accelerate, accelerate_for, has_fast_bfloat16
+from models.backbones import count_before, trunk_parts
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
@@ -141,3 +142,14 @@ def test_an_accelerated_timm_model_computes_the_same(backbone):
     images = torch.randn(2, 3, 64, 96)
     found, expected = accelerate(model).encode_image(images), model.encode_image(images)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("backbone", ["resnet50", LITE])
+def test_an_accelerated_copy_takes_maps_of_the_first_parts_as_the_model_does(backbone):
+    model, images = small(backbone), torch.randn(2, 3, 64, 64)
+    encoder = model.image_encoder
+    encoder.frozen_parts = count_before(encoder.trunk, 2)
+    maps = torch.nn.Sequential(*trunk_parts(encoder.trunk)[: encoder.frozen_parts])(images)
+    found = accelerate(model).encode_image(maps)
+    torch.testing.assert_close(found, model.encode_image(images), atol=1e-4, rtol=0)

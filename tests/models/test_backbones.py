@@ -87,7 +87,7 @@ def test_features_that_were_computed_before_pass_the_trunk_by():
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize(("name", "trained", "channels"), [("resnet18", 2, 128), (LITE, 3, 192)])
+@pytest.mark.parametrize(("name", "trained", "channels"), [("resnet18", 2, 256), (LITE, 3, 192)])
 def test_maps_of_the_first_parts_pass_the_rest(name, trained, channels):
     model, images = small(name), torch.randn(2, 3, 64, 64)
     encoder = model.image_encoder
@@ -102,8 +102,8 @@ def test_maps_of_the_first_parts_pass_the_rest(name, trained, channels):
 def test_parts_that_do_not_run_in_a_row_are_told():
     with pytest.raises(ValueError, match="does more than to run its parts in a row"):
         count_before(build_trunk("timm/swin_tiny_patch4_window7_224", 4), 1)
-    with pytest.raises(ValueError, match="--trained-parts 6: the network has 6 with weights"):
-        count_before(build_trunk("resnet18", 4), 6)
+    with pytest.raises(ValueError, match="--trained-parts 10: the network has 10 with weights"):
+        count_before(build_trunk("resnet18", 4), 10)
 
 
 def test_the_preset_for_photographs_builds_a_model():
@@ -111,4 +111,4 @@ def test_the_preset_for_photographs_builds_a_model():
     with torch.device("meta"):
         model = JointEmbedding(model_config)
     assert model.image_encoder.channels == 1280
-    assert count_before(build_trunk(LITE, 4), config.trained_parts) == 8
+    assert count_before(build_trunk(LITE, 4), config.trained_parts) == 17
