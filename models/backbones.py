@@ -1,6 +1,5 @@
 """Trunks of the image path: networks that were made to classify, up to their last feature map."""
 
-import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -152,12 +151,14 @@ def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     side = trunk.side if isinstance(trunk, TimmTrunk) else TRIAL_SIDE
     device = next(trunk.parameters()).device
     images = torch.linspace(-2, 2, 3 * side**2, device=device).view(1, 3, side, side)
-    trunk = copy.deepcopy(trunk).eval()
+    training = trunk.training
+    trunk.eval()
     try:
         maps, expected = nn.Sequential(*trunk_parts(trunk))(images), trunk(images)
         same = maps.shape == expected.shape and torch.allclose(maps, expected, 1e-3, 1e-4)
     except (AssertionError, RuntimeError, TypeError):  # one part does not take what another gives
         same = False
+    trunk.train(training)
     if not same:
         raise ValueError("--trained-parts: this network does more than to run its parts in a row")
     return weighted[-trained]
