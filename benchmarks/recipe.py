@@ -63,7 +63,7 @@ ROWS = {
         "EfficientNet-Lite2": LITE2,
     },
     "toy": {
-        "preset": "",
+        "220 steps of the preset": "",
         "published recipe": PUBLISHED,
         "no warm-up": "--warmup-epochs 0",
     },
@@ -111,7 +111,7 @@ def measure(preset: str, name: str, seed: int, args: argparse.Namespace) -> dict
     questions = "" if preset == "toy" else "@one_box"
     result = {key: best[key] for key in RETRIEVAL} | {
         "pointing": hits[f"pointing_game{questions}"],
-        "smoothed": hits[f"pointing_game/smoothed{questions}"],
+        "smoothed": hits[f"pointing_game{questions}/smoothed"],
         "centre": hits[f"centre_baseline{questions}"],
         "seconds": seconds,
     }
