@@ -141,6 +141,8 @@ def trunk_parts(trunk: ResNetTrunk | TimmTrunk) -> list[nn.Module]:
 def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     """Count the parts of a trunk that come before the last ``trained`` ones with weights.
 
+    What it computes of a trial image, part by part, is compared with what the trunk does.
+
     Raises:
         ValueError: if it has fewer, or does more than to run them one after another.
     """
@@ -154,7 +156,7 @@ def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     training = trunk.training
     trunk.eval()
     try:
-        maps, expected = nn.Sequential(*trunk_parts(trunk))(images), trunk(images)
+        maps, expected = nn.Sequential(*parts)(images), trunk(images)
         same = maps.shape == expected.shape and torch.allclose(maps, expected, 1e-3, 1e-4)
     except (AssertionError, RuntimeError, TypeError):  # one part does not take what another gives
         same = False

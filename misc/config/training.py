@@ -216,9 +216,9 @@ class TrainConfig(LossSettings):
     trained_parts: int = setting(
         0,
         "if positive: only so many parts with weights at the end of that network (residual blocks, "
-        "convolutions and batch norms beside them) ever train; their batch norms keep their "
-        "statistics, and --cache-features keeps what comes before. For networks whose parts run in "
-        "a row",
+        "convolutions and batch norms beside them) ever train, in place of stages; batch norms "
+        "keep their statistics unless --batch-norm train, and --cache-features keeps what comes "
+        "before. For networks whose parts run in a row",
         group=IMAGE_PATH,
         within=AT_LEAST_0,
     )
@@ -236,11 +236,6 @@ class TrainConfig(LossSettings):
     def items_per_batch(self) -> int:
         """Images, or pairs, in a batch of each process."""
         return self.images_per_batch or self.batch_size
-
-    @property
-    def keeps_features(self) -> bool:
-        """Whether what never trains is computed once."""
-        return self.cache_features and not self.max_batches
 
     @property
     def thaw_epoch(self) -> int:

@@ -175,7 +175,7 @@ def train_and_validate(
         while run.progress.epoch < config.epochs and not stop.agree():
             if run.progress.epoch >= config.thaw_epoch and not config.trained_parts:
                 dataset.features = validated = None
-            elif config.keeps_features and dataset.features is None:
+            elif config.cache_features and not config.max_batches and dataset.features is None:
                 dataset.features, validated = _maps(run, dataset, validation_images, workers, stop)
             if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
                 break
