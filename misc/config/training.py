@@ -179,9 +179,16 @@ class TrainConfig(LossSettings):
     cache_features: bool = setting(
         False,
         "keep the maps of the frozen trunk, or of its part that never trains, on disk, of whole "
-        "images at --input-size and, with --flip, of their mirror images (float16, beside the "
-        "runs), instead of computing them in each epoch",
+        "images at --input-size and of --cached-crops (float16, beside the runs), instead of "
+        "computing them in each epoch",
         group=SPEED,
+    )
+    cached_crops: int = setting(
+        0,
+        "with --cache-features: so many crops of each image are kept, too, of --crop-min-scale or "
+        "more of it, every other mirrored with --flip; each epoch draws one of them or the whole",
+        group=IMAGE_PATH,
+        within=AT_LEAST_0,
     )
     word_dropout: float = setting(
         0.0,

@@ -22,7 +22,7 @@ class ImageBatch:
     """Images that could be read, and those that could not."""
 
     indices: list[int]  # places of the images in the list that was asked for
-    images: Tensor  # (B, 3, H, W), normalised
+    images: Tensor  # (B, 3, H, W), normalised, or what else the transform makes of them
     failures: list[Failure]
 
     def pin_memory(self) -> "ImageBatch":
@@ -32,11 +32,12 @@ class ImageBatch:
 
 
 ImageItem = tuple[int, Tensor]
+Transform = Callable[[Image.Image], Tensor]
 
 
 def image_loader(
     paths: Sequence[Path],
-    transform: Callable[[Image.Image], Tensor],
+    transform: Transform | Sequence[Transform],
     batch_size: int,
     workers: int,
     device: torch.device,
@@ -45,14 +46,15 @@ def image_loader(
 
     Args:
         paths: image files, each of which is read once.
-        transform: of each image; it must be free to run in several threads.
+        transform: of all images, or one for each; free to run in several threads.
         batch_size: images in a batch.
         workers: threads that read; 0 reads in this one.
         device: where batches go; for CUDA they are pinned.
     """
 
     def load(index: int) -> ImageItem:
-        return index, transform(load_image(paths[index]))
+        change = transform if callable(transform) else transform[index]
+        return index, change(load_image(paths[index]))
 
     def read(index: int) -> ImageItem | Failure:
         return read_item(index, str(paths[index]), functools.partial(load, index))

@@ -22,8 +22,12 @@ from misc.words.token_vectors import TokenVectors, required
 class Features(Protocol):
     """Where features of images come from: ``misc.training.feature_cache.FeatureCache``."""
 
-    def load(self, index: int, mirrored: bool) -> Tensor:
-        """Read those of an image, (C, h, w); ``ValueError`` if there are none."""
+    @property
+    def views(self) -> int:
+        """Count the views of an image that there are."""
+
+    def load(self, index: int, view: int = 0) -> Tensor:
+        """Read those of a view of an image, (C, h, w); ``ValueError`` if there are none."""
 
 
 class TrainingDataset(Dataset["TrainingItem | Failure"]):
@@ -37,7 +41,7 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         images: with their captions.
         transform: augments an image and normalises it.
         word_vectors: of the captions.
-        config: its seed, flip, word dropout, and what a batch is made of count here.
+        config: its seed, word dropout, and what a batch is made of count here.
     """
 
     def __init__(
@@ -72,8 +76,8 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         if self.features is None:
             picture = self._augmented(index)
         else:
-            mirrored = self.config.flip and bool(torch.rand((), generator=generator) < 0.5)
-            picture = self.features.load(place, mirrored)
+            view = int(torch.randint(self.features.views, (), generator=generator))
+            picture = self.features.load(place, view)
         most = self.config.captions_per_image or len(captions)
         drawn = torch.randperm(len(captions), generator=generator)[:most].tolist()
         name = str(self.images[place].path)

@@ -1,7 +1,9 @@
 """Images in, normalised tensors out."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]  # ModelConfig.image_statistics
+_SHAPES = math.log(4 / 3)  # crops are up to 4 : 3 or 3 : 4
 
 
 def evaluation_transform(size: int, statistics: Statistics) -> v2.Compose:
@@ -31,6 +34,59 @@ def training_transform(
     crop = v2.RandomResizedCrop((size, size), scale=(min_scale, 1.0))
     mirror = [v2.RandomHorizontalFlip()] if flip else []
     return v2.Compose([crop, *mirror, _normalization(statistics)])
+
+
+class Crops(NamedTuple):
+    """Which crops of an image there are besides the whole of it, which is always the first view."""
+
+    count: int = 0
+    min_scale: float = 1.0  # the smallest share of the image's area that one may have
+    flip: bool = False  # mirror every other
+
+
+def views_transform(
+    size: int, crops: Crops, statistics: Statistics, seed: int
+) -> Callable[[Image.Image], Tensor]:
+    """Squeeze a PIL image, and crops of it, to squares: normalised (1 + count, 3, size, size).
+
+    Shapes of crops vary as those of ``training_transform`` do, around that of the image. It draws
+    from no generator of others, so it is free to run in several threads.
+
+    Args:
+        size: side of the views, in pixels.
+        crops: those beside the whole image.
+        statistics: mean and standard deviation by which the model wants images normalised.
+        seed: of the crops.
+    """
+    generator = np.random.default_rng(seed)
+    boxes = [(0.0, 0.0, 1.0, 1.0), *(_crop(crops.min_scale, generator) for _ in range(crops.count))]
+    mirrored = [False, *(crops.flip and generator.random() < 0.5 for _ in range(crops.count))]
+
+    def views(image: Image.Image) -> Tensor:
+        sides = (*image.size, *image.size)
+        squares = (
+            image.resize(
+                (size, size),
+                Image.Resampling.BILINEAR,
+                tuple(share * side for share, side in zip(box, sides, strict=True)),
+            )
+            for box in boxes
+        )
+        tensors = [normalized(square, *statistics) for square in squares]
+        return torch.stack(
+            [view.flip(2) if flip else view for view, flip in zip(tensors, mirrored, strict=True)]
+        )
+
+    return views
+
+
+def _crop(min_scale: float, generator: np.random.Generator) -> tuple[float, float, float, float]:
+    """Draw a crop's left, top, right and bottom, as shares of the image's width and height."""
+    area, shape = generator.uniform(min_scale, 1), math.exp(generator.uniform(-1, 1) * _SHAPES)
+    width = min(1, max(area, math.sqrt(area * shape)))
+    height = area / width
+    left, top = generator.uniform(0, 1 - width), generator.uniform(0, 1 - height)
+    return left, top, left + width, top + height
 
 
 def _normalization(statistics: Statistics) -> functools.partial[Tensor]:

@@ -91,7 +91,7 @@ def embed_features(
     device = next(model.parameters()).device
 
     def load(index: int) -> tuple[int, Tensor]:
-        return index, features.load(places[index], mirrored=False)
+        return index, features.load(places[index])
 
     for start in range(0, len(places), batch_size):
         indices = range(start, min(start + batch_size, len(places)))

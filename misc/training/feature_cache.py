@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from misc.data.images import image_loader
-from misc.data.transforms import evaluation_transform
+from misc.data.transforms import Crops, views_transform
 from misc.inference.acceleration import accelerate
 from misc.runtime.distributed import gather_objects, is_main, main_first, own_share
 from misc.runtime.files import replacing, reserve
@@ -31,12 +31,12 @@ logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
-    """What a frozen trunk, or its first parts, made of N images, maybe mirrored, too.
+    """What a frozen trunk, or its first parts, made of V views of each of N images.
 
-    Maps are float16, memory-mapped.
+    Maps are float16, memory-mapped; the first view is the whole image.
 
     Args:
-        folder: with ``maps.npy``, (N, 1 or 2, C, h, w), and ``failures.json``.
+        folder: with ``maps.npy``, (N, V, C, h, w), and ``failures.json``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,12 @@ class FeatureCache:
         failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
         self.failures = {int(index): reason for index, reason in failures.items()}
 
-    def load(self, index: int, mirrored: bool) -> Tensor:
+    @property
+    def views(self) -> int:
+        """Count the views of an image."""
+        return self.maps.shape[1]
+
+    def load(self, index: int, view: int = 0) -> Tensor:
         """Map the maps of an image, (C, h, w), which are read when they are used.
 
         Raises:
@@ -53,7 +58,7 @@ class FeatureCache:
         """
         if index in self.failures:
             raise ValueError(self.failures[index])
-        return torch.from_numpy(self.maps[index, int(mirrored)])
+        return torch.from_numpy(self.maps[index, view])
 
 
 def cached_features(
@@ -61,8 +66,8 @@ def cached_features(
     paths: Sequence[Path],
     folder: Path,
     workers: int,
-    mirrored: bool = False,
     precision: str = "float32",
+    crops: Crops | None = None,
 ) -> FeatureCache:
     """Open the maps of images, squeezed to the model's input size; compute them if need be.
 
@@ -75,17 +80,18 @@ def cached_features(
         folder: of all caches; each has a name of its own that changes with the trunk's weights, the
             size, the normalisation, and the names, sizes and times of the files.
         workers: threads that read images.
-        mirrored: True computes those of the mirror images, too.
         precision: that they are computed in, as for ``accelerate``.
+        crops: views of each image that there are besides the whole of it; ``None``: none.
 
     Raises:
         OSError: if the disk has no space for them.
     """
-    folder = folder / _key(model, paths, mirrored, precision)
+    crops = crops or Crops()
+    folder = folder / _key(model, paths, crops, precision)
     alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
     with alone:
         if not _is_whole(folder):
-            _compute(accelerate(model, precision), paths, folder, workers, mirrored)
+            _compute(accelerate(model, precision), paths, folder, workers, crops)
     return FeatureCache(folder)
 
 
@@ -95,10 +101,10 @@ def _is_whole(folder: Path) -> bool:
         return (folder / FAILURES).exists()
 
 
-def _key(model: JointEmbedding, paths: Sequence[Path], mirrored: bool, precision: str) -> str:
+def _key(model: JointEmbedding, paths: Sequence[Path], crops: Crops, precision: str) -> str:
     config = model.config
     size, statistics = config.input_size, config.image_statistics
-    settings = mirrored, precision, config.backbone, config.stages, size, statistics
+    settings = crops, precision, config.backbone, config.stages, size, statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in frozen_part(model).state_dict().items():
         digest.update(name.encode())
@@ -118,27 +124,27 @@ def frozen_part(model: JointEmbedding) -> nn.Module:
 
 @torch.inference_mode()
 def _compute(
-    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, mirrored: bool
+    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, crops: Crops
 ) -> None:
     trunk, config = frozen_part(model), model.config
     weight, side = model.image_encoder.convolution.weight, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():
             shape = trunk(weight.new_zeros(1, 3, side, side)).shape[1:]
-            _reserve(folder, (len(paths), 1 + mirrored, *shape))
+            _reserve(folder, (len(paths), 1 + crops.count, *shape))
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = [place for place in own_share(len(paths), BATCH) if not done[place]]
     failures: dict[int, str] = {}
-    transform = evaluation_transform(side, config.image_statistics)
+    transforms = [views_transform(side, crops, config.image_statistics, place) for place in own]
     files = [paths[place] for place in own]
     with tqdm(total=len(own), unit="image", desc="features", disable=None) as bar:
-        for batch in image_loader(files, transform, BATCH, workers, weight.device):
+        for batch in image_loader(files, transforms, BATCH, workers, weight.device):
             failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
-            images = batch.images.to(weight, memory_format=torch.channels_last)
             places = [own[index] for index in batch.indices]
-            for view in range(1 + mirrored) if places else ():
-                found = trunk(images.flip(3) if view else images)
+            for view in range(1 + crops.count) if places else ():
+                images = batch.images[:, view].to(weight, memory_format=torch.channels_last)
+                found = trunk(images)
                 maps[places, view] = found.clamp(-65504, 65504).half().cpu().numpy()
             done[places] = True
     maps.flush()

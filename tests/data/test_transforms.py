@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from misc.data.decoding import load_image
-from misc.data.transforms import evaluation_transform
+from misc.data.transforms import Crops, evaluation_transform, views_transform
 from misc.data.transforms import training_transform as train
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,6 +37,28 @@ def test_training_crops_follow_the_seed_and_flip_only_if_asked():
             rising.append(bool(crop[0, 0, -1] > crop[0, 0, 0]))
         flipped.append(not all(rising))
     assert flipped == [True, False]
+
+
+def test_views_are_crops_of_the_image_by_their_seed():
+    """Of an image whose red rises to the right and whose green rises downwards."""
+    rising = np.linspace(0, 255, 64).astype(np.uint8)
+    across, down = np.meshgrid(rising, rising)
+    image = Image.fromarray(np.stack([across, down, 0 * down], axis=2)).resize((128, 64))
+    plain = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    views = views_transform(32, Crops(40, 0.25, flip=True), plain, seed=3)(image)
+    assert views.shape == (41, 3, 32, 32)
+    red, green = views[:, 0].mean(dim=1), views[:, 1].mean(dim=2)  # (41, 32), by column and by row
+    mirrored = red[:, 0] > red[:, -1]
+    assert not mirrored[0] and 10 <= mirrored.sum() <= 30
+    width, height = (red[:, -1] - red[:, 0]).abs(), green[:, -1] - green[:, 0]
+    shares = width * height / (width[0] * height[0])
+    assert (shares > 0.24).all() and shares.min() < 0.4 and (shares[1:] < 1.01).all()
+    ratios = (width / height)[shares < 0.7]
+    assert (ratios > 0.7).all() and (ratios < 1.4).all() and ratios.std() > 0.1
+    same, other = (views_transform(32, Crops(1, 0.25), plain, seed)(image) for seed in (3, 4))
+    assert torch.equal(same[0], other[0]) and not torch.equal(same[1], other[1])
+    whole = views_transform(32, Crops(3, 1.0), plain, seed=0)(image)
+    assert (whole[1:] - whole[0]).abs().max() < 1e-6
 
 
 def test_transparency_is_over_white(tmp_path):

@@ -15,7 +15,7 @@ from misc.data.captions import read_captions
 from misc.data.decoding import load_image
 from misc.data.images import image_loader
 from misc.data.paths import data_paths, find_word_vectors
-from misc.data.transforms import evaluation_transform
+from misc.data.transforms import Crops, evaluation_transform, views_transform
 from misc.inference.encode import encode_pairs
 from misc.runtime.locks import locked
 from misc.training import feature_cache
@@ -45,16 +45,19 @@ def photographs(toy_root, tmp_path):
 
 
 @torch.inference_mode()
-def test_maps_are_those_of_the_trunk_of_images_and_mirror_images(model, photographs, tmp_path):
-    cache = cached_features(model, photographs, tmp_path / "features", 0, mirrored=True)
-    image = evaluation_transform(48, model.config.image_statistics)(load_image(photographs[2]))[
-        None
-    ]
-    for mirrored, pixels in ((False, image), (True, image.flip(3))):
-        expected = model.image_encoder.trunk(pixels)[0]
-        torch.testing.assert_close(cache.load(2, mirrored).float(), expected, rtol=2e-3, atol=2e-3)
+def test_maps_are_those_of_the_trunk_of_images_and_crops(model, photographs, tmp_path):
+    crops, statistics = Crops(2, 0.3, flip=True), model.config.image_statistics
+    cache = cached_features(model, photographs, tmp_path / "features", 0, crops=crops)
+    assert cache.views == 3
+    image = load_image(photographs[2])
+    whole = evaluation_transform(48, statistics)(image)
+    views = views_transform(48, crops, statistics, seed=2)(image)
+    torch.testing.assert_close(views[0], whole)
+    for view, pixels in enumerate(views):
+        expected = model.image_encoder.trunk(pixels[None])[0]
+        torch.testing.assert_close(cache.load(2, view).float(), expected, rtol=2e-3, atol=2e-3)
     with pytest.raises(ValueError, match=r"absent\.jpg"):
-        cache.load(1, False)
+        cache.load(1)
 
 
 def test_any_change_makes_another_cache_and_nothing_changed_none(model, photographs, tmp_path):
@@ -129,7 +132,7 @@ def test_training_on_cached_features_resumes_exactly(trunk, toy_root, tmp_path, 
     caplog.set_level(logging.INFO)
     options = (
         f"{SMALL_TRAINING} --input-size 48 --image-size 48 --crop-size 48 --batch-size 16"
-        f" --cycle-epochs 2 --cache-features --flip "
+        f" --cycle-epochs 2 --cache-features --cached-crops 1 --flip "
         f"{trunk} --images-per-batch 4 --location-dropout 0.2 --word-dropout 0.2 "
         f"--clip-norm 1 --data-root {toy_root} --runs {tmp_path}"
     ).split()
