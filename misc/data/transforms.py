@@ -39,7 +39,7 @@ def training_transform(
 class Crops(NamedTuple):
     """Which crops of an image there are besides the whole of it, which is always the first view."""
 
-    count: int = 0
+    number: int = 0
     min_scale: float = 1.0  # the smallest share of the image's area that one may have
     flip: bool = False  # mirror every other
 
@@ -47,7 +47,7 @@ class Crops(NamedTuple):
 def views_transform(
     size: int, crops: Crops, statistics: Statistics, seed: int
 ) -> Callable[[Image.Image], Tensor]:
-    """Squeeze a PIL image, and crops of it, to squares: normalised (1 + count, 3, size, size).
+    """Squeeze a PIL image, and crops of it, to squares: normalised (1 + number, 3, size, size).
 
     Shapes of crops vary as those of ``training_transform`` do, around that of the image. It draws
     from no generator of others, so it is free to run in several threads.
@@ -59,18 +59,18 @@ def views_transform(
         seed: of the crops.
     """
     generator = np.random.default_rng(seed)
-    boxes = [(0.0, 0.0, 1.0, 1.0), *(_crop(crops.min_scale, generator) for _ in range(crops.count))]
-    mirrored = [False, *(crops.flip and generator.random() < 0.5 for _ in range(crops.count))]
+    boxes = [(0.0, 0.0, 1.0, 1.0), *(_crop(crops.min_scale, generator) for _ in range(crops.number))]
+    mirrored = [False, *(crops.flip and generator.random() < 0.5 for _ in range(crops.number))]
 
     def views(image: Image.Image) -> Tensor:
-        sides = (*image.size, *image.size)
+        across, down = image.size
         squares = (
             image.resize(
                 (size, size),
                 Image.Resampling.BILINEAR,
-                tuple(share * side for share, side in zip(box, sides, strict=True)),
+                (left * across, top * down, right * across, bottom * down),
             )
-            for box in boxes
+            for left, top, right, bottom in boxes
         )
         tensors = [normalized(square, *statistics) for square in squares]
         return torch.stack(
