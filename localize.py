@@ -131,7 +131,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     model = accelerate(model, args.precision)
     texts = encode_texts(model, args.texts, word_vectors, first_sentence=args.first_sentence)
     kernels = model.localization_kernels(texts.to(device), args.components)
-    size = args.image_size or checkpoint.image_size
+    size = args.image_size or model.config.localization_size
     batches = map_image_files(model, images, size, args.batch_size, args.workers)
     if checkpoint.reference is None:
         logger.info("the checkpoint has no images of reference: unknown whether phrases are there")

@@ -141,7 +141,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             model,
             queries,
             answers,
-            args.image_size or checkpoint.image_size,
+            args.image_size or model.config.localization_size,
             args.components,
             batch_size=args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),

@@ -35,8 +35,8 @@ class Embedder:
             (a folder, package:NAME or hf://user/name); "" takes what the model was trained with,
             else word_vectors under ``data_root``.
         data_root: folder of the data sets; ``None`` is $DSVE_DATA, or data.
-        image_size: side of the square to which images are squeezed, in pixels; ``None`` is 400,
-            or 128 for a model trained on the toy set.
+        image_size: side of the square to which images are squeezed, in pixels; ``None`` is what the
+            model has for each task, 400 and for heat maps 416 if it is that of the paper.
         batch_size: images that are embedded at once.
 
     Raises:
@@ -57,6 +57,7 @@ class Embedder:
         checkpoint = read_checkpoint(path)
         self.model = accelerate(build_model(checkpoint, path).to(self.device))
         self.image_size = image_size or checkpoint.image_size
+        self.localization_size = image_size or checkpoint.config.localization_size
         self.reference = checkpoint.reference
         self.batch_size = batch_size
         self._open_word_vectors = functools.partial(
@@ -79,9 +80,10 @@ class Embedder:
         """
         return self._open_word_vectors()
 
-    def _pixels(self, images: Sequence[ImageSource]) -> Tensor:
+    def _pixels(self, images: Sequence[ImageSource], size: int | None = None) -> Tensor:
         """Read images as normalised pixels (B, 3, H, W) on the device."""
-        transform = evaluation_transform(self.image_size, self.model.config.image_statistics)
+        statistics = self.model.config.image_statistics
+        transform = evaluation_transform(size or self.image_size, statistics)
         pictures = [
             to_rgb(image) if isinstance(image, Image.Image) else load_image(Path(image))
             for image in images
@@ -126,7 +128,7 @@ class Embedder:
             ValueError: if the image cannot be read, or a text has no word.
         """
         embeddings = self.embed_texts(texts)
-        maps = self.model.activation_maps(self._pixels([image]))[0].cpu()
+        maps = self.model.activation_maps(self._pixels([image], self.localization_size))[0].cpu()
         return heat_maps(maps, embeddings, components or min(COMPONENTS, len(maps)))
 
     def percentiles(self, images: Tensor, texts: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ PHOTOS = (
         sru_layers=2,
         text_dropout=0.0,
         input_size=416,
-        localization_size=416,
+        localization_size=896,
     ),
     TrainConfig(
         dataset="captions",

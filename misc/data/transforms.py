@@ -59,7 +59,8 @@ def views_transform(
         seed: of the crops.
     """
     generator = np.random.default_rng(seed)
-    boxes = [(0.0, 0.0, 1.0, 1.0), *(_crop(crops.min_scale, generator) for _ in range(crops.number))]
+    cut = [_crop(crops.min_scale, generator) for _ in range(crops.number)]
+    boxes = [(0.0, 0.0, 1.0, 1.0), *cut]
     mirrored = [False, *(crops.flip and generator.random() < 0.5 for _ in range(crops.number))]
 
     def views(image: Image.Image) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,6 +17,8 @@ from misc.data.transforms import evaluation_transform
 from misc.runtime.failures import Failure, apart, read_item
 from misc.runtime.finite import apart_finite
 from models.joint_embedding import JointEmbedding
+
+MUCH_LARGER = 1.5  # than the model's input size
 
 
 class MappedBatch(NamedTuple):
@@ -137,6 +140,15 @@ def embed_sample(
     return torch.cat([rows for _, rows, _ in embed_image_files(model, sample, image_size, count)])
 
 
+def _embed_and_map(model: JointEmbedding, images: Tensor) -> tuple[Tensor, Tensor]:
+    embeddings, maps = model.encode_image_with_maps(images)
+    side = model.config.input_size
+    if images.shape[3] >= MUCH_LARGER * side:
+        smaller = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        embeddings = model.encode_image(smaller)
+    return embeddings, maps
+
+
 @torch.inference_mode()
 def map_image_files(
     model: JointEmbedding,
@@ -145,9 +157,13 @@ def map_image_files(
     batch_size: int,
     workers: int = 0,
 ) -> Iterator[MappedBatch]:
-    """Embed image files and keep their maps G; arguments as for ``embed_image_files``."""
-    options = image_size, batch_size, workers
-    for batch, computed in _each_batch(model, model.encode_image_with_maps, paths, *options):
+    """Embed image files and keep their maps G; arguments as for ``embed_image_files``.
+
+    Where images are much larger than the model takes them for retrieval, embeddings are of the same
+    images at that size, as pooling k locations means something else on maps of many more.
+    """
+    compute = partial(_embed_and_map, model)
+    for batch, computed in _each_batch(model, compute, paths, image_size, batch_size, workers):
         if computed is None:
             nothing = torch.empty(0, model.config.embedding_dim)
             yield MappedBatch([], nothing, nothing, batch.failures)

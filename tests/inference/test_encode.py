@@ -8,6 +8,7 @@ from misc.data.captions import read_captions
 from misc.data.decoding import load_image
 from misc.data.paths import data_paths, find_word_vectors
 from misc.data.transforms import evaluation_transform
+from misc.inference.batches import embed_image_files, map_image_files
 from misc.inference.encode import encode_pairs
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -28,6 +29,24 @@ def test_pairs_equal_their_singles(toy_root):
         text = model.encode_text(*batch_of(vectors, images[5].captions[2]))[0]
     torch.testing.assert_close(embeddings[5], single, atol=1e-5, rtol=0)
     torch.testing.assert_close(captions[27], text, atol=1e-5, rtol=0)
+
+
+def test_fine_maps_come_with_the_embeddings_of_retrieval(toy_root):
+    model = JointEmbedding(dataclasses.replace(SMALL, input_size=64)).eval()
+    paths = [image.path for image in read_captions(data_paths(toy_root, "toy"), ("val",))]
+    expected = torch.cat([rows for _, rows, _ in embed_image_files(model, paths, 64, 3)])
+    for size in (64, 192):
+        (batch,) = map_image_files(model, paths, size, batch_size=8)
+        assert batch.maps.shape == (8, 16, size // 8, size // 8)
+        torch.testing.assert_close(batch.embeddings, expected, atol=0.02, rtol=0)
+    with torch.inference_mode():
+        images = [
+            evaluation_transform(192, ModelConfig().image_statistics)(load_image(path))
+            for path in paths
+        ]
+        pooled, maps = model.encode_image_with_maps(torch.stack(images))
+    torch.testing.assert_close(batch.maps, maps)
+    assert (batch.embeddings - pooled).abs().max() > 0.05  # what few of many locations would give
 
 
 def test_images_may_have_any_number_of_captions(toy_root):
