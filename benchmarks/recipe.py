@@ -39,12 +39,13 @@ LITE2 = (
 ROWS = {
     "photos-minilm": {
         "preset": "",
-        "GloVe: preset photos": "--word-vectors glove --word-dim 50",
+        "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2",
         "all of the network frozen": "--trained-parts 0 --finetune-epoch 1000",
         "the end of the network at a tenth of the rate": "--trunk-rate 0.1",
         "the end of the network at the full rate": "--trunk-rate 1",
-        "all captions of an image": "--captions-per-image 0",
-        "mirror images": "--flip",
+        "two captions of an image": "--captions-per-image 2",
+        "a crop of each image": "--cached-crops 1",
+        "two crops, and mirror images": "--cached-crops 2 --flip",
         "12 epochs": LONGER(12),
         "hardest negatives in the last 2 epochs": "--warmup-epochs 6",
         "384 dimensions": "--embedding-dim 384",

