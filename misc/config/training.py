@@ -179,14 +179,14 @@ class TrainConfig(LossSettings):
     cache_features: bool = setting(
         False,
         "keep the maps of the frozen trunk, or of its part that never trains, on disk, of whole "
-        "images at --input-size and of --cached-crops (float16, beside the runs), instead of "
-        "computing them in each epoch",
+        "images at --input-size, with --flip of their mirror images, and of --cached-crops "
+        "(float16, beside the runs), instead of computing them in each epoch",
         group=SPEED,
     )
     cached_crops: int = setting(
         0,
         "with --cache-features: so many crops of each image are kept, too, of --crop-min-scale or "
-        "more of it, every other mirrored with --flip; each epoch draws one of them or the whole",
+        "more of it, every other mirrored with --flip; each epoch draws one of all views",
         group=IMAGE_PATH,
         within=AT_LEAST_0,
     )

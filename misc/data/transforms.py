@@ -37,17 +37,22 @@ def training_transform(
 
 
 class Crops(NamedTuple):
-    """Which crops of an image there are besides the whole of it, which is always the first view."""
+    """Which views of an image there are besides the whole of it, which is always the first."""
 
     number: int = 0
-    min_scale: float = 1.0  # the smallest share of the image's area that one may have
-    flip: bool = False  # mirror every other
+    min_scale: float = 1.0  # the smallest share of the image's area that a crop may have
+    flip: bool = False  # the whole image mirrored, too, and about every other crop
+
+    @property
+    def views(self) -> int:
+        """Count all views."""
+        return 1 + self.flip + self.number
 
 
 def views_transform(
     size: int, crops: Crops, statistics: Statistics, seed: int
 ) -> Callable[[Image.Image], Tensor]:
-    """Squeeze a PIL image, and crops of it, to squares: normalised (1 + number, 3, size, size).
+    """Squeeze a PIL image, and crops of it, to squares: normalised (views, 3, size, size).
 
     Shapes of crops vary as those of ``training_transform`` do, around that of the image. It draws
     from no generator of others, so it is free to run in several threads.
@@ -60,8 +65,9 @@ def views_transform(
     """
     generator = np.random.default_rng(seed)
     cut = [_crop(crops.min_scale, generator) for _ in range(crops.number)]
-    boxes = [(0.0, 0.0, 1.0, 1.0), *cut]
-    mirrored = [False, *(crops.flip and generator.random() < 0.5 for _ in range(crops.number))]
+    boxes = [*[(0.0, 0.0, 1.0, 1.0)] * (1 + crops.flip), *cut]
+    mirrored = [False, True][: 1 + crops.flip]
+    mirrored += [crops.flip and generator.random() < 0.5 for _ in range(crops.number)]
 
     def views(image: Image.Image) -> Tensor:
         across, down = image.size

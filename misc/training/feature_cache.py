@@ -131,7 +131,7 @@ def _compute(
     with main_first():
         if is_main() and not (folder / DONE).exists():
             shape = trunk(weight.new_zeros(1, 3, side, side)).shape[1:]
-            _reserve(folder, (len(paths), 1 + crops.number, *shape))
+            _reserve(folder, (len(paths), crops.views, *shape))
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = [place for place in own_share(len(paths), BATCH) if not done[place]]
     failures: dict[int, str] = {}
@@ -142,7 +142,7 @@ def _compute(
             failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
             places = [own[index] for index in batch.indices]
-            for view in range(1 + crops.number) if places else ():
+            for view in range(crops.views) if places else ():
                 images = batch.images[:, view].to(weight, memory_format=torch.channels_last)
                 found = trunk(images)
                 maps[places, view] = found.clamp(-65504, 65504).half().cpu().numpy()

@@ -46,7 +46,9 @@ def test_views_are_crops_of_the_image_by_their_seed():
     image = Image.fromarray(np.stack([across, down, 0 * down], axis=2)).resize((128, 64))
     plain = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     views = views_transform(32, Crops(40, 0.25, flip=True), plain, seed=3)(image)
-    assert views.shape == (41, 3, 32, 32)
+    assert views.shape == (42, 3, 32, 32)
+    torch.testing.assert_close(views[1], views[0].flip(2))
+    views = torch.cat([views[:1], views[2:]])
     red, green = views[:, 0].mean(dim=1), views[:, 1].mean(dim=2)  # (41, 32), by column and by row
     mirrored = red[:, 0] > red[:, -1]
     assert not mirrored[0] and 10 <= mirrored.sum() <= 30

@@ -48,7 +48,7 @@ def photographs(toy_root, tmp_path):
 def test_maps_are_those_of_the_trunk_of_images_and_crops(model, photographs, tmp_path):
     crops, statistics = Crops(2, 0.3, flip=True), model.config.image_statistics
     cache = cached_features(model, photographs, tmp_path / "features", 0, crops=crops)
-    assert cache.views == 3
+    assert cache.views == crops.views == 4
     image = load_image(photographs[2])
     whole = evaluation_transform(48, statistics)(image)
     views = views_transform(48, crops, statistics, seed=2)(image)
