@@ -130,7 +130,10 @@ class ModelConfig:
         within=AT_LEAST_1,
     )
     localization_size: int = setting(
-        416, "the same for heat maps, in pixels", group=IMAGE_PATH, within=AT_LEAST_1
+        416,
+        "the same for heat maps in the pointing game and in pictures, in pixels",
+        group=IMAGE_PATH,
+        within=AT_LEAST_1,
     )
     # By which images are normalised, in R, G and B from 0 to 1; they follow from the weights that
     # training starts from, and are no options.

@@ -68,6 +68,18 @@ def test_images_are_seen_in_the_size_of_the_models_training(embedder, checkpoint
     assert not torch.allclose(other.embed_images(photos), embedder.embed_images(photos), atol=1e-3)
 
 
+def test_heat_maps_have_a_size_of_their_own_unless_one_is_asked_for(tmp_path, photos, toy_root):
+    path, words = tmp_path / "fine.pt", toy_root / "toy" / "word_vectors"
+    save_checkpoint(path, JointEmbedding(dataclasses.replace(MINIATURE, localization_size=256)), {})
+    fine = Embedder(path, device="cpu", word_vectors=words)
+    assert (fine.image_size, fine.localize(photos[0], TEXTS, components=4).shape) == (
+        128,
+        (3, 32, 32),
+    )
+    asked = Embedder(path, device="cpu", word_vectors=words, image_size=64)
+    assert asked.localize(photos[0], TEXTS, components=4).shape == (3, 8, 8)
+
+
 def test_nothing_gives_nothing(embedder):
     assert embedder.embed_images([]).shape == (0, 16)
     assert embedder.embed_texts([]).shape == (0, 16)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,55 +36,47 @@ def training_transform(
     return v2.Compose([crop, *mirror, _normalization(statistics)])
 
 
-class Crops(NamedTuple):
-    """Which views of an image there are besides the whole of it, which is always the first."""
+class Views(NamedTuple):
+    """Which views of an image are computed besides the whole of it, which is always the first."""
 
-    number: int = 0
+    crops: int = 0
     min_scale: float = 1.0  # the smallest share of the image's area that a crop may have
     flip: bool = False  # the whole image mirrored, too, and about every other crop
 
     @property
-    def views(self) -> int:
+    def number(self) -> int:
         """Count all views."""
-        return 1 + self.flip + self.number
+        return 1 + self.flip + self.crops
 
 
-def views_transform(
-    size: int, crops: Crops, statistics: Statistics, seed: int
-) -> Callable[[Image.Image], Tensor]:
-    """Squeeze a PIL image, and crops of it, to squares: normalised (views, 3, size, size).
+def views_of(
+    image: Image.Image, size: int, views: Views, statistics: Statistics, seed: int
+) -> Tensor:
+    """Squeeze a PIL image, and crops of it, to squares: normalised (views.number, 3, size, size).
 
     Shapes of crops vary as those of ``training_transform`` do, around that of the image. It draws
     from no generator of others, so it is free to run in several threads.
 
     Args:
-        size: side of the views, in pixels.
-        crops: those beside the whole image.
+        image: an RGB image.
+        size: side of the squares, in pixels.
+        views: the whole image and which others.
         statistics: mean and standard deviation by which the model wants images normalised.
         seed: of the crops.
     """
     generator = np.random.default_rng(seed)
-    cut = [_crop(crops.min_scale, generator) for _ in range(crops.number)]
-    boxes = [*[(0.0, 0.0, 1.0, 1.0)] * (1 + crops.flip), *cut]
-    mirrored = [False, True][: 1 + crops.flip]
-    mirrored += [crops.flip and generator.random() < 0.5 for _ in range(crops.number)]
-
-    def views(image: Image.Image) -> Tensor:
-        across, down = image.size
-        squares = (
-            image.resize(
-                (size, size),
-                Image.Resampling.BILINEAR,
-                (left * across, top * down, right * across, bottom * down),
-            )
-            for left, top, right, bottom in boxes
-        )
-        tensors = [normalized(square, *statistics) for square in squares]
-        return torch.stack(
-            [view.flip(2) if flip else view for view, flip in zip(tensors, mirrored, strict=True)]
-        )
-
-    return views
+    boxes = [(0.0, 0.0, 1.0, 1.0)] * (1 + views.flip)
+    boxes += [_crop(views.min_scale, generator) for _ in range(views.crops)]
+    mirrored = [False, True][: 1 + views.flip]
+    mirrored += [views.flip and generator.random() < 0.5 for _ in range(views.crops)]
+    width, height = image.size
+    found = []
+    for (left, top, right, bottom), flip in zip(boxes, mirrored, strict=True):
+        box = left * width, top * height, right * width, bottom * height
+        square = image.resize((size, size), Image.Resampling.BILINEAR, box)
+        view = normalized(square, *statistics)
+        found.append(view.flip(2) if flip else view)
+    return torch.stack(found)
 
 
 def _crop(min_scale: float, generator: np.random.Generator) -> tuple[float, float, float, float]:

@@ -7,7 +7,9 @@ import logging
 import math
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from misc.data.images import image_loader
-from misc.data.transforms import Crops, views_transform
+from misc.data.transforms import Views, views_of
 from misc.inference.acceleration import accelerate
 from misc.runtime.distributed import gather_objects, is_main, main_first, own_share
 from misc.runtime.files import replacing, reserve
@@ -67,7 +69,7 @@ def cached_features(
     folder: Path,
     workers: int,
     precision: str = "float32",
-    crops: Crops | None = None,
+    views: Views | None = None,
 ) -> FeatureCache:
     """Open the maps of images, squeezed to the model's input size; compute them if need be.
 
@@ -81,17 +83,17 @@ def cached_features(
             size, the normalisation, and the names, sizes and times of the files.
         workers: threads that read images.
         precision: that they are computed in, as for ``accelerate``.
-        crops: views of each image that there are besides the whole of it; ``None``: none.
+        views: of each image; ``None``: the whole of it alone.
 
     Raises:
         OSError: if the disk has no space for them.
     """
-    crops = crops or Crops()
-    folder = folder / _key(model, paths, crops, precision)
+    views = views or Views()
+    folder = folder / _key(model, paths, views, precision)
     alone = locked(folder, wait=True) if is_main() else contextlib.nullcontext()
     with alone:
         if not _is_whole(folder):
-            _compute(accelerate(model, precision), paths, folder, workers, crops)
+            _compute(accelerate(model, precision), paths, folder, workers, views)
     return FeatureCache(folder)
 
 
@@ -101,10 +103,10 @@ def _is_whole(folder: Path) -> bool:
         return (folder / FAILURES).exists()
 
 
-def _key(model: JointEmbedding, paths: Sequence[Path], crops: Crops, precision: str) -> str:
+def _key(model: JointEmbedding, paths: Sequence[Path], views: Views, precision: str) -> str:
     config = model.config
     size, statistics = config.input_size, config.image_statistics
-    settings = crops, precision, config.backbone, config.stages, size, statistics
+    settings = views, precision, config.backbone, config.stages, size, statistics
     digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in frozen_part(model).state_dict().items():
         digest.update(name.encode())
@@ -124,25 +126,26 @@ def frozen_part(model: JointEmbedding) -> nn.Module:
 
 @torch.inference_mode()
 def _compute(
-    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, crops: Crops
+    model: JointEmbedding, paths: Sequence[Path], folder: Path, workers: int, views: Views
 ) -> None:
     trunk, config = frozen_part(model), model.config
     weight, side = model.image_encoder.convolution.weight, config.input_size
     with main_first():
         if is_main() and not (folder / DONE).exists():
             shape = trunk(weight.new_zeros(1, 3, side, side)).shape[1:]
-            _reserve(folder, (len(paths), crops.views, *shape))
+            _reserve(folder, (len(paths), views.number, *shape))
     maps, done = (np.load(folder / name, mmap_mode="r+") for name in (MAPS, DONE))
     own = [place for place in own_share(len(paths), BATCH) if not done[place]]
     failures: dict[int, str] = {}
-    transforms = [views_transform(side, crops, config.image_statistics, place) for place in own]
+    squares: dict[str, Any] = {"size": side, "views": views, "statistics": config.image_statistics}
+    transforms = [partial(views_of, seed=place, **squares) for place in own]
     files = [paths[place] for place in own]
     with tqdm(total=len(own), unit="image", desc="features", disable=None) as bar:
         for batch in image_loader(files, transforms, BATCH, workers, weight.device):
             failures |= {own[failure.index]: failure.reason for failure in batch.failures}
             bar.update(len(batch.indices) + len(batch.failures))
             places = [own[index] for index in batch.indices]
-            for view in range(crops.views) if places else ():
+            for view in range(views.number) if places else ():
                 images = batch.images[:, view].to(weight, memory_format=torch.channels_last)
                 found = trunk(images)
                 maps[places, view] = found.clamp(-65504, 65504).half().cpu().numpy()

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from misc.data.captioned_images import CaptionedImage
 from misc.data.training_batches import TrainingBatch
 from misc.data.training_dataset import TrainingDataset, load_batches
-from misc.data.transforms import Crops
+from misc.data.transforms import Views
 from misc.runtime.distributed import (
     broadcast_buffers,
     is_main,
@@ -130,9 +130,9 @@ def _maps(
     """Open the maps of the images, and of those of validation if they are seen at the same size."""
     config, caches, validated = run.config, run.folder.parent / CACHES, None
     paths, precision = [image.path for image in dataset.images], run.config.precision
-    crops = Crops(config.cached_crops, config.crop_min_scale, config.flip)
+    views = Views(config.cached_crops, config.crop_min_scale, config.flip)
     with stop.at_once():
-        trained = cached_features(run.model, paths, caches, workers, precision, crops)
+        trained = cached_features(run.model, paths, caches, workers, precision, views)
         if config.image_size == run.model.config.input_size:
             paths = [image.path for image in validation_images]
             validated = cached_features(run.model, paths, caches, workers, precision)

@@ -94,6 +94,11 @@ def check_settings(config: TrainConfig, model_config: ModelConfig | None = None)
             "--cache-features: the network trains from the first epoch, so its maps change; "
             "--finetune-epoch freezes it until then, --trained-parts all but its end"
         )
+    if config.cached_crops and not config.cache_features:
+        raise ValueError(
+            f"--cached-crops {config.cached_crops}: crops are cached with --cache-features; "
+            "without it, each epoch crops each image anew"
+        )
     if config.cycle_epochs and config.epochs > config.cycle_epochs:
         raise ValueError(
             f"--epochs {config.epochs}: the rate's cycle ends after {config.cycle_epochs} epochs; "

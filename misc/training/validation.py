@@ -45,7 +45,8 @@ def validate(
         model, images, word_vectors, size, batch_size, workers=workers, features=features
     )
     if writer is not None:
-        picture = heat_map_panel(model, images, word_vectors, size)
+        side = model.config.localization_size
+        picture = heat_map_panel(model, images, word_vectors, side)
         if picture is not None:
             pixels = np.asarray(picture)
             writer.add_image("heat maps", pixels, run.progress.epoch, dataformats="HWC")

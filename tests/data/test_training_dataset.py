@@ -36,6 +36,24 @@ def test_a_pair_depends_on_seed_epoch_and_index_alone(pairs):
     assert not torch.equal(pairs[7][0], first)
 
 
+def test_each_epoch_draws_one_of_the_cached_views_of_an_image(pairs):
+    class Places:
+        views = 3
+
+        def load(self, index, view=0):
+            return torch.tensor([index, view])
+
+    pairs.features = Places()
+    drawn = []
+    for epoch in range(4):
+        pairs.epoch = epoch
+        drawn.append([pairs[item].image.tolist() for item in range(0, 120, 5)])
+        assert drawn[-1] == [pairs[item].image.tolist() for item in range(0, 120, 5)]
+        assert [index for index, _ in drawn[-1]] == list(range(24))
+        assert {view for _, view in drawn[-1]} == {0, 1, 2}
+    assert drawn[0] != drawn[1]
+
+
 def test_pairs_can_be_sent_to_a_process_that_is_spawned(pairs):
     sent = pickle.loads(pickle.dumps((pairs, collate)))[0]
     assert torch.equal(sent[7][0], pairs[7][0])

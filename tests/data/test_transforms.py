@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from misc.data.decoding import load_image
-from misc.data.transforms import Crops, evaluation_transform, views_transform
+from misc.data.transforms import Views, evaluation_transform, views_of
 from misc.data.transforms import training_transform as train
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,7 +45,7 @@ def test_views_are_crops_of_the_image_by_their_seed():
     across, down = np.meshgrid(rising, rising)
     image = Image.fromarray(np.stack([across, down, 0 * down], axis=2)).resize((128, 64))
     plain = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    views = views_transform(32, Crops(40, 0.25, flip=True), plain, seed=3)(image)
+    views = views_of(image, 32, Views(40, 0.25, flip=True), plain, seed=3)
     assert views.shape == (42, 3, 32, 32)
     torch.testing.assert_close(views[1], views[0].flip(2))
     views = torch.cat([views[:1], views[2:]])
@@ -57,9 +57,9 @@ def test_views_are_crops_of_the_image_by_their_seed():
     assert (shares > 0.24).all() and shares.min() < 0.4 and (shares[1:] < 1.01).all()
     ratios = (width / height)[shares < 0.7]
     assert (ratios > 0.7).all() and (ratios < 1.4).all() and ratios.std() > 0.1
-    same, other = (views_transform(32, Crops(1, 0.25), plain, seed)(image) for seed in (3, 4))
+    same, other = (views_of(image, 32, Views(1, 0.25), plain, seed) for seed in (3, 4))
     assert torch.equal(same[0], other[0]) and not torch.equal(same[1], other[1])
-    whole = views_transform(32, Crops(3, 1.0), plain, seed=0)(image)
+    whole = views_of(image, 32, Views(3, 1.0), plain, seed=0)
     assert (whole[1:] - whole[0]).abs().max() < 1e-6
 
 

@@ -15,7 +15,7 @@ from misc.data.captions import read_captions
 from misc.data.decoding import load_image
 from misc.data.images import image_loader
 from misc.data.paths import data_paths, find_word_vectors
-from misc.data.transforms import Crops, evaluation_transform, views_transform
+from misc.data.transforms import Views, evaluation_transform, views_of
 from misc.inference.encode import encode_pairs
 from misc.runtime.locks import locked
 from misc.training import feature_cache
@@ -46,14 +46,14 @@ def photographs(toy_root, tmp_path):
 
 @torch.inference_mode()
 def test_maps_are_those_of_the_trunk_of_images_and_crops(model, photographs, tmp_path):
-    crops, statistics = Crops(2, 0.3, flip=True), model.config.image_statistics
-    cache = cached_features(model, photographs, tmp_path / "features", 0, crops=crops)
-    assert cache.views == crops.views == 4
+    views, statistics = Views(2, 0.3, flip=True), model.config.image_statistics
+    cache = cached_features(model, photographs, tmp_path / "features", 0, views=views)
+    assert cache.views == views.number == 4
     image = load_image(photographs[2])
     whole = evaluation_transform(48, statistics)(image)
-    views = views_transform(48, crops, statistics, seed=2)(image)
-    torch.testing.assert_close(views[0], whole)
-    for view, pixels in enumerate(views):
+    squares = views_of(image, 48, views, statistics, seed=2)
+    torch.testing.assert_close(squares[0], whole)
+    for view, pixels in enumerate(squares):
         expected = model.image_encoder.trunk(pixels[None])[0]
         torch.testing.assert_close(cache.load(2, view).float(), expected, rtol=2e-3, atol=2e-3)
     with pytest.raises(ValueError, match=r"absent\.jpg"):
@@ -63,8 +63,8 @@ def test_maps_are_those_of_the_trunk_of_images_and_crops(model, photographs, tmp
 def test_any_change_makes_another_cache_and_nothing_changed_none(model, photographs, tmp_path):
     folder = tmp_path / "features"
 
-    def count(changed):
-        cached_features(changed, photographs, folder, workers=0)
+    def count(changed, views=None):
+        cached_features(changed, photographs, folder, workers=0, views=views)
         return len(list(folder.iterdir()))
 
     assert [count(model), count(model)] == [1, 1]
@@ -75,6 +75,7 @@ def test_any_change_makes_another_cache_and_nothing_changed_none(model, photogra
     assert count(model) == 3
     model.image_encoder.convolution.weight.data.zero_()  # trains, and is no part of the maps
     assert count(model) == 3
+    assert [count(model, Views(1, scale)) for scale in (0.5, 0.5, 0.6)] == [4, 4, 5]
 
 
 def test_a_stopped_cache_goes_on_with_what_is_left(model, photographs, tmp_path, monkeypatch):

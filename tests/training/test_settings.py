@@ -62,6 +62,10 @@ def test_settings_out_of_range_are_refused_with_the_name_of_their_option(options
     [
         ((TrainConfig(epochs=0),), "--epochs 0: it must be at least 1"),
         ((TrainConfig(margin=float("nan")),), "--margin nan: it must be above 0"),
+        (
+            (TrainConfig(cached_crops=1),),
+            "--cached-crops 1: crops are cached with --cache-features",
+        ),
         ((TrainConfig(cycle="round"),), "--cycle round: it is one of one-cycle, cosine"),
         ((TrainConfig(), ModelConfig(sru_layers=0)), "--sru-layers 0: it must be at least 1"),
         ((TrainConfig(), ModelConfig(image_dropout=1.0)), "--image-dropout 1.0: it must be from 0"),
