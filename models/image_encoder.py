@@ -77,6 +77,12 @@ class ImageEncoder(nn.Module):
         maps = self.unprojected_maps(images)
         return self._embed(maps), maps
 
+    def embed_with_locations(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, h * w, D)."""
+        embeddings, maps = self.embed_with_maps(images)
+        locations = F.linear(maps.flatten(2).transpose(1, 2), self.projection.weight)
+        return embeddings, F.normalize(locations.float(), dim=2).to(locations.dtype)
+
     def _embed(self, maps: Tensor) -> Tensor:
         if self.training and self.location_dropout:
             maps = self._drop_locations(maps)

@@ -109,9 +109,17 @@ class JointEmbedding(
         rows = self.image_encoder.projection.weight.float()
         return F.embedding_bag(components, rows, per_sample_weights=values.abs(), mode="sum")
 
-    def forward(self, images: Tensor, vectors: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed a batch of pairs: (image embeddings (B, D), caption embeddings (B, D))."""
-        return self.encode_image(images), self.encode_text(vectors, lengths)
+    def forward(
+        self, images: Tensor, vectors: Tensor, lengths: Tensor, with_locations: bool = False
+    ) -> tuple[Tensor, ...]:
+        """Embed images and captions for training: (B, D), (M, D).
+
+        ``with_locations`` adds the projected maps of the images as unit rows: (B, h * w, D).
+        """
+        if not with_locations:
+            return self.encode_image(images), self.encode_text(vectors, lengths)
+        embeddings, locations = self.image_encoder.embed_with_locations(images)
+        return embeddings, self.encode_text(vectors, lengths), locations
 
     def save_pretrained(  # type: ignore[override]
         self,

@@ -29,3 +29,10 @@ class LossSettings:
     softmax_scale: float = setting(
         20.0, "factor on the similarities in the softmax loss", group=LOSS, within=ABOVE_0
     )
+    location_weight: float = setting(
+        0.0,
+        "if positive: factor on the same loss over locations of images, each of which is compared "
+        "with captions as the whole is, so that a caption is found somewhere in its image",
+        group=LOSS,
+        within=AT_LEAST_0,
+    )

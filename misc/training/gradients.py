@@ -12,6 +12,7 @@ from misc.data.training_batches import TrainingBatch
 from misc.runtime.device import autocast
 from misc.runtime.distributed import rank, world_size
 from misc.runtime.seeds import seed_generators
+from misc.training.losses import LocationLoss
 
 
 @contextlib.contextmanager
@@ -40,7 +41,7 @@ def add_gradients(
     Args:
         model: the joint embedding, or ``misc.runtime.distributed.parallel`` of it.
         batch: the images and captions of this process, on its device; there may be none.
-        loss_function: a ``misc.training.losses.PairLoss``.
+        loss_function: a ``misc.training.losses.PairLoss`` or ``LocationLoss``.
         seeds: of dropout, to which the process and the chunk are added.
         precision: "float32" or "bfloat16".
         chunk_size: images that are embedded at a time with their captions, for which there must be
@@ -50,7 +51,7 @@ def add_gradients(
     Returns:
         This process's share of the loss, a scalar without gradient.
     """
-    settings = model, seeds, precision
+    settings = model, seeds, precision, isinstance(loss_function, LocationLoss)
     if not chunk_size:
         embeddings = _embed(batch, 0, *settings)
         return _backward(loss_function(*embeddings, batch.image_ids, batch.owners))
@@ -83,16 +84,24 @@ def _chunked(
 
 
 def _embed(
-    chunk: TrainingBatch, number: int, model: nn.Module, seeds: tuple[int, ...], precision: str
-) -> tuple[Tensor, Tensor]:
+    chunk: TrainingBatch,
+    number: int,
+    model: nn.Module,
+    seeds: tuple[int, ...],
+    precision: str,
+    with_locations: bool,
+) -> tuple[Tensor, ...]:
+    """Embed images and captions, and with them the locations of images if they are asked for."""
     device = chunk.images.device
     seed_generators(device, *seeds, rank(), number)
     # Batch norms count a pair once, in the pass with gradients, and have no average of nothing.
     counted = torch.is_grad_enabled() and len(chunk) > 0
     statistics = contextlib.nullcontext() if counted else keeping_statistics(model)
     with statistics, autocast(device, precision):
-        images, captions = model(chunk.images, chunk.vectors, chunk.lengths)
-    return images.float(), captions.float()
+        images, captions, *locations = model(
+            chunk.images, chunk.vectors, chunk.lengths, with_locations
+        )
+    return images.float(), captions.float(), *locations
 
 
 def _backward(loss: Tensor) -> Tensor:

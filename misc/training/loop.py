@@ -20,12 +20,9 @@ from misc.runtime.distributed import (
     world_size,
 )
 from misc.runtime.signals import StopRequest
+from misc.training.collapse import CollapseMonitor
 from misc.training.feature_cache import CACHES, FeatureCache, cached_features
-from misc.training.losses import (
-    CollapseMonitor,
-    HardNegativeLoss,
-    loss_of_epoch,
-)
+from misc.training.losses import loss_of_epoch
 from misc.training.runs import Run
 from misc.training.schedules import learning_rate
 from misc.training.steps import set_trainable, train_step
@@ -81,7 +78,7 @@ def train_epoch(
     total = progress.drawn + step_size * len(batches)
     loader = load_batches(dataset, batches, workers, device)
     loss_function = loss_of_epoch(config, progress.epoch)
-    if not isinstance(loss_function, HardNegativeLoss):
+    if progress.epoch < config.warmup_epochs:
         monitor = CollapseMonitor(0.0)
     set_trainable(run.model, config, progress.epoch)
     model = parallel(run.model)
@@ -171,7 +168,8 @@ def train_and_validate(
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
     config, validated = run.config, None
-    monitor = CollapseMonitor(config.margin, config.num_negatives)
+    margin = config.margin * (1 + config.location_weight)
+    monitor = CollapseMonitor(margin, config.num_negatives)
     try:
         _prepare_texts(run, dataset, validation_images, stop)
         while run.progress.epoch < config.epochs and not stop.agree():

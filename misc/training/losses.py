@@ -1,6 +1,6 @@
 """Losses over the similarities of a batch of images and captions (paper, Eq. 5-7)."""
 
-import logging
+import math
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from misc.config import TrainConfig
 from misc.runtime.distributed import first_row, gather_rows, gather_with_gradient
-
-logger = logging.getLogger(__name__)
 
 
 class PairLoss(nn.Module):
@@ -41,22 +39,37 @@ class PairLoss(nn.Module):
         """
         all_images = gather_with_gradient(image_embeddings)
         all_captions = gather_with_gradient(caption_embeddings)
-        first_image, first_caption = (
-            first_row(len(image_embeddings)),
-            first_row(len(caption_embeddings)),
-        )
-        device = image_embeddings.device
-        captions = torch.arange(len(caption_embeddings), device=device)
+        both_ways = image_embeddings @ all_captions.T, caption_embeddings @ all_images.T
+        return self.of_similarities(*both_ways, image_ids, owners)
+
+    def of_similarities(
+        self,
+        of_images: Tensor,
+        of_captions: Tensor,
+        image_ids: Tensor | None = None,
+        owners: Tensor | None = None,
+    ) -> Tensor:
+        """Sum the loss over this process's pairs, of similarities that are there -> scalar.
+
+        Args:
+            of_images: (N, captions of all processes).
+            of_captions: (M, images of all processes).
+            image_ids: as in ``forward``.
+            owners: as in ``forward``.
+        """
+        device = of_images.device
+        first_image, first_caption = first_row(len(of_images)), first_row(len(of_captions))
+        captions = torch.arange(len(of_captions), device=device)
         owners = captions if owners is None else owners
         if image_ids is None:
-            image_ids = torch.arange(len(image_embeddings), device=device) + first_image
+            image_ids = torch.arange(len(of_images), device=device) + first_image
         caption_ids = image_ids[owners]
         return self.one_way(
-            image_embeddings @ all_captions.T,
+            of_images,
             image_ids[:, None] == gather_rows(caption_ids),
             (owners, captions + first_caption),
         ) + self.one_way(
-            caption_embeddings @ all_images.T,
+            of_captions,
             caption_ids[:, None] == gather_rows(image_ids),
             (captions, owners + first_image),
         )
@@ -139,44 +152,66 @@ class SoftmaxLoss(PairLoss):
         )
 
 
-class CollapseMonitor:
-    """Warns, once, of a hardest-negative loss that sits at its collapse value.
+class LocationLoss(nn.Module):
+    """Adds to a loss the same loss on the locations of images, of which a caption fits some.
 
-    That value, 2 * batch * margin for each negative that counts, is the loss of a model for which
-    all images and captions are the same point; training hardly ever leaves it.
+    Not in the paper, which learns where things are by the way. A caption and an image are as
+    similar here as the caption is to the locations that fit it best: the log-mean-exp over them,
+    between their mean (sharpness 0) and their maximum (infinity).
 
     Args:
-        margin: the margin of the loss; 0 for a loss without one, which is not watched.
-        num_negatives: hardest negatives that count for each item.
-        patience: for how many steps in a row the loss must be within 1 % of the value.
+        loss: the loss.
+        weight: factor on what is added.
+        sharpness: factor on the similarities before the exponential.
     """
 
-    def __init__(self, margin: float, num_negatives: int = 1, patience: int = 50) -> None:
-        self.margin = margin
-        self.num_negatives = num_negatives
-        self.patience = patience
-        self.steps = 0
-        self.warned = False
+    def __init__(self, loss: PairLoss, weight: float = 1.0, sharpness: float = 10.0) -> None:
+        super().__init__()
+        self.loss = loss
+        self.weight = weight
+        self.sharpness = sharpness
 
-    def update(self, loss: float, batch_size: int) -> None:
-        """Take in the summed loss of one step."""
-        collapsed = 2 * batch_size * self.margin * min(self.num_negatives, batch_size - 1)
-        near = collapsed > 0 and abs(loss - collapsed) <= 0.01 * collapsed
-        self.steps = self.steps + 1 if near else 0
-        if self.steps < self.patience or self.warned:
-            return
-        self.warned = True
-        logger.warning(
-            "collapsed: the loss has sat at 2 x batch x margin = %.1f for %d steps, that of a "
-            "model for which everything is the same point. Start again with --warmup-epochs, or "
-            "from pretrained --image-weights",
-            collapsed,
-            self.steps,
-        )
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        caption_embeddings: Tensor,
+        locations: Tensor,
+        image_ids: Tensor | None = None,
+        owners: Tensor | None = None,
+    ) -> Tensor:
+        """Sum both losses over this process's pairs -> scalar.
+
+        Args:
+            image_embeddings: (N, D), unit rows.
+            caption_embeddings: (M, D), unit rows.
+            locations: (N, L, D), unit rows, of ``JointEmbedding.forward``.
+            image_ids: as for ``PairLoss``.
+            owners: as for ``PairLoss``.
+        """
+        all_captions = gather_with_gradient(caption_embeddings)
+        of_images = self.similarities(locations, all_captions)
+        # Of all processes, scores are gathered: there are far fewer than components of locations.
+        own = first_row(len(caption_embeddings)) + torch.arange(len(caption_embeddings))
+        of_captions = gather_with_gradient(of_images)[:, own.to(of_images.device)].T
+        whole = self.loss(image_embeddings, caption_embeddings, image_ids, owners)
+        local = self.loss.of_similarities(of_images, of_captions, image_ids, owners)
+        total: Tensor = whole + self.weight * local
+        return total
+
+    def similarities(self, locations: Tensor, captions: Tensor) -> Tensor:
+        """Compare locations (N, L, D) of images with captions (M, D): (N, M), from -1 to 1."""
+        each = torch.einsum("nld,md->nlm", locations, captions.to(locations.dtype)).float()
+        log_sum = torch.logsumexp(self.sharpness * each, dim=1)
+        return (log_sum - math.log(locations.shape[1])) / self.sharpness
 
 
-def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss:
+def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
     """Return the loss that an epoch is trained on."""
+    loss = _pair_loss(config, epoch)
+    return LocationLoss(loss, config.location_weight) if config.location_weight else loss
+
+
+def _pair_loss(config: TrainConfig, epoch: int) -> PairLoss:
     if epoch >= config.warmup_epochs:
         return HardNegativeLoss(config.margin, config.num_negatives)
     if config.warmup_loss == "all":
