@@ -168,8 +168,7 @@ def train_and_validate(
         writer: for TensorBoard; ``None`` in all processes but the main one.
     """
     config, validated = run.config, None
-    margin = config.margin * (1 + config.location_weight)
-    monitor = CollapseMonitor(margin, config.num_negatives)
+    monitor = CollapseMonitor(config.margin * (1 + config.location_weight), config.num_negatives)
     try:
         _prepare_texts(run, dataset, validation_images, stop)
         while run.progress.epoch < config.epochs and not stop.agree():

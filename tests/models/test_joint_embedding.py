@@ -52,6 +52,20 @@ def test_activation_maps_are_the_affine_without_bias_at_every_location(model):
     torch.testing.assert_close(maps, twin, atol=1e-5, rtol=0)
 
 
+def test_locations_are_the_projected_maps_as_unit_rows_beside_the_same_embeddings(model):
+    images, texts, lengths = (
+        torch.randn(2, 3, 32, 48),
+        torch.randn(3, 4, 5),
+        torch.tensor([4, 1, 2]),
+    )
+    *embeddings, locations = model(images, texts, lengths, with_locations=True)
+    for found, expected in zip(embeddings, model(images, texts, lengths), strict=True):
+        assert torch.equal(found, expected)
+    maps = model.activation_maps(images)  # (2, 12, 4, 6)
+    expected = maps[1, :, 2, 3] / maps[1, :, 2, 3].norm()
+    torch.testing.assert_close(locations[1, 2 * 6 + 3], expected)
+
+
 def test_embedding_follows_equation_1(model):
     images = torch.randn(1, 3, 48, 48)
     encoder = model.image_encoder

@@ -19,7 +19,7 @@ from misc.data.training_batches import TrainingBatch
 from misc.runtime import distributed
 from misc.runtime.signals import StopRequest
 from misc.training.gradients import add_gradients
-from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
+from misc.training.losses import ContrastiveLoss, HardNegativeLoss, LocationLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
 from misc.training.steps import train_step
 from tests.conftest import SMALL_TRAINING
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 LOSSES = {"hard": HardNegativeLoss(0.5, 2), "all": ContrastiveLoss(), "softmax": SoftmaxLoss()}
 JOINT = {**LOSSES, "softmax": SoftmaxLoss(joint=True)}
+LOCATIONS = LocationLoss(JOINT["softmax"], 0.5)
 EVEN = {2: (4, 4), 3: (3, 3, 3)}  # images of each process
 UNEVEN = {2: (5, 2), 3: (1, 6, 2)}
 WITHOUT = {2: (0, 6), 3: (4, 0, 5)}
@@ -51,7 +52,11 @@ def each_case(processes):
         several = captioned(*([1, 3, 2] * 3)[: sum(UNEVEN[processes])])
         yield UNEVEN[processes], 0, JOINT[name], EVERYTHING, several
         yield UNEVEN[processes], 2, JOINT[name], EVERYTHING, several
+    several = captioned(*([1, 3, 2] * 3)[: sum(UNEVEN[processes])], side=64)
+    yield UNEVEN[processes], 0, LOCATIONS, EVERYTHING, several
+    yield UNEVEN[processes], 2, LOCATIONS, EVERYTHING, several
     without = WITHOUT[processes]
+    yield without, 0, LOCATIONS, EVERYTHING, pairs(sum(without), side=64)
     yield without, 0, LOSSES["hard"], EVERYTHING, pairs(sum(without))
     yield without, 2, LOSSES["softmax"], EVERYTHING, pairs(sum(without))
     yield EVEN[processes], 2, LOSSES["hard"], AFFINE_ONLY, pairs(sum(EVEN[processes]))

@@ -8,6 +8,7 @@ import train
 from misc.checkpoints.checkpoint import load_model, read_checkpoint
 from misc.toy.dataset import SceneCounts, ensure_toy
 from misc.training import losses as loss
+from misc.training.collapse import CollapseMonitor
 from models.joint_embedding import JointEmbedding
 from tests.training.small_runs import assert_same, run_train, weights
 
@@ -18,21 +19,23 @@ def test_the_number_of_workers_changes_no_weight(toy_root, tmp_path):
     assert_same(weights(tmp_path / "none"), weights(tmp_path / "two"))
 
 
-def test_a_collapsed_run_is_warned_of_with_the_remedy(toy_root, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(loss.CollapseMonitor.__init__, "__defaults__", (5,))
+@pytest.mark.parametrize("location_weight", [0, 0.5])
+def test_a_collapsed_run_is_warned_of_with_the_remedy(
+    location_weight, toy_root, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(CollapseMonitor.__init__, "__defaults__", (5,))
     with torch.no_grad(), caplog.at_level(logging.WARNING):
-        monkeypatch.setattr(
-            JointEmbedding, "forward", lambda model, images, *text: collapsed(model, len(images))
-        )
+        monkeypatch.setattr(JointEmbedding, "forward", collapsed)
         monkeypatch.setattr(torch.Tensor, "backward", lambda tensor: None)
-        run_train(toy_root, tmp_path, "-n run --epochs 2 --warmup-epochs 0")
+        settings = f"--warmup-epochs 0 --location-weight {location_weight}"
+        run_train(toy_root, tmp_path, f"-n run --epochs 2 {settings}")
     assert sum("collapsed" in record.message for record in caplog.records) == 1
     assert "--warmup-epochs" in caplog.text
 
 
-def collapsed(model, batch):
-    same = torch.full((batch, 16), 0.25)
-    return same, same
+def collapsed(model, images, vectors, lengths, with_locations=False):
+    same = torch.full((len(images), 16), 0.25)
+    return (same, same, same[:, None]) if with_locations else (same, same)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_images_and_saves_nothing(

@@ -21,18 +21,18 @@ def small_model(config, dropout=0.0):
     return model
 
 
-def pairs(count):
+def pairs(count, side=16):
     """A batch of pairs, some of which are of the same image."""
     torch.manual_seed(count)
-    images, vectors = torch.randn(count, 3, 16, 16), torch.randn(count, 7, 5)
+    images, vectors = torch.randn(count, 3, side, side), torch.randn(count, 7, 5)
     lengths, image_ids = torch.randint(1, 8, (count,)), torch.arange(count) // 2 * 3 % 7
     return TrainingBatch(images, image_ids, vectors, lengths, torch.arange(count), failures=[])
 
 
-def captioned(*counts):
+def captioned(*counts, side=16):
     """A batch of different images, each with as many captions as said."""
     torch.manual_seed(len(counts))
-    images, vectors = torch.randn(len(counts), 3, 16, 16), torch.randn(sum(counts), 7, 5)
+    images, vectors = torch.randn(len(counts), 3, side, side), torch.randn(sum(counts), 7, 5)
     image_ids, owners = torch.arange(len(counts)), torch.arange(len(counts))
     owners = owners.repeat_interleave(torch.tensor(counts))
     lengths = torch.randint(1, 8, (sum(counts),))

@@ -4,7 +4,7 @@ import torch
 from misc.data.training_batches import TENSORS
 from misc.runtime.seeds import seed_generators
 from misc.training.gradients import add_gradients, keeping_statistics
-from misc.training.losses import ContrastiveLoss
+from misc.training.losses import ContrastiveLoss, LocationLoss
 from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
 
 LOSS = ContrastiveLoss()
@@ -18,12 +18,19 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("chunk_size", [1, 3, 7, 100])
-@pytest.mark.parametrize("batch", [pairs(7), captioned(5, 1, 2, 5, 3, 1, 4)])
-def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(batch, chunk_size):
+@pytest.mark.parametrize(
+    ("loss", "batch"),
+    [
+        (LOSS, pairs(7)),
+        (LOSS, captioned(5, 1, 2, 5, 3, 1, 4)),
+        (LocationLoss(LOSS, 0.5), captioned(5, 1, 2, 5, 3, 1, 4, side=64)),
+    ],
+)
+def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(loss, batch, chunk_size):
     whole, chunked = small_model(EVERYTHING), small_model(EVERYTHING)
-    expected = add_gradients(whole, batch, LOSS, (0,))
+    expected = add_gradients(whole, batch, loss, (0,))
     torch.testing.assert_close(
-        add_gradients(chunked, batch, LOSS, (0,), chunk_size=chunk_size), expected
+        add_gradients(chunked, batch, loss, (0,), chunk_size=chunk_size), expected
     )
     assert_same(gradients(chunked), gradients(whole))
 
