@@ -13,9 +13,10 @@ from misc.config import default_data_root
 from misc.data.decoding import load_image, to_rgb
 from misc.data.paths import DataPaths, find_word_vectors
 from misc.data.transforms import evaluation_transform
-from misc.evaluation.localization import COMPONENTS, heat_maps
+from misc.evaluation.localization import COMPONENTS, kernel_heat_maps
 from misc.evaluation.presence import percentiles
 from misc.inference.acceleration import accelerate
+from misc.inference.batches import embed_and_map
 from misc.inference.encode import encode_texts
 from misc.runtime.device import select_device
 from misc.words.token_vectors import TokenVectors
@@ -127,9 +128,11 @@ class Embedder:
         Raises:
             ValueError: if the image cannot be read, or a text has no word.
         """
-        embeddings = self.embed_texts(texts)
-        maps = self.model.activation_maps(self._pixels([image], self.localization_size))[0].cpu()
-        return heat_maps(maps, embeddings, components or min(COMPONENTS, len(maps)))
+        embeddings = self.embed_texts(texts).to(self.device)
+        _, maps = embed_and_map(self.model, self._pixels([image], self.localization_size))
+        components = components or min(COMPONENTS, embeddings.shape[1])
+        kernels = self.model.localization_kernels(embeddings, components)
+        return kernel_heat_maps(maps[0], kernels).cpu()
 
     def percentiles(self, images: Tensor, texts: Tensor) -> Tensor:
         """Say whether texts are in images: how many other images fit them less, in percent.

@@ -140,13 +140,20 @@ def embed_sample(
     return torch.cat([rows for _, rows, _ in embed_image_files(model, sample, image_size, count)])
 
 
-def _embed_and_map(model: JointEmbedding, images: Tensor) -> tuple[Tensor, Tensor]:
+def embed_and_map(model: JointEmbedding, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Embed images (B, 3, H, W) and keep their maps G: (B, D), (B, D, h, w).
+
+    Images that are much larger than the model takes them for retrieval are embedded at that size,
+    as pooling k locations means something else on maps of many more. Their maps are the mean of
+    those of both sizes: at the larger one small things are seen better, at the smaller one large.
+    """
     embeddings, maps = model.encode_image_with_maps(images)
     side = model.config.input_size
-    if images.shape[3] >= MUCH_LARGER * side:
-        smaller = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-        embeddings = model.encode_image(smaller)
-    return embeddings, maps
+    if images.shape[3] < MUCH_LARGER * side:
+        return embeddings, maps
+    smaller = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    embeddings, coarse = model.encode_image_with_maps(smaller)
+    return embeddings, (maps + F.interpolate(coarse, maps.shape[2:], mode="bilinear")) / 2
 
 
 @torch.inference_mode()
@@ -157,12 +164,8 @@ def map_image_files(
     batch_size: int,
     workers: int = 0,
 ) -> Iterator[MappedBatch]:
-    """Embed image files and keep their maps G; arguments as for ``embed_image_files``.
-
-    Where images are much larger than the model takes them for retrieval, embeddings are of the same
-    images at that size, as pooling k locations means something else on maps of many more.
-    """
-    compute = partial(_embed_and_map, model)
+    """Do ``embed_and_map`` to image files; arguments as for ``embed_image_files``."""
+    compute = partial(embed_and_map, model)
     for batch, computed in _each_batch(model, compute, paths, image_size, batch_size, workers):
         if computed is None:
             nothing = torch.empty(0, model.config.embedding_dim)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from misc.data.captions import read_captions
 from misc.data.decoding import load_image
@@ -31,7 +32,9 @@ def test_pairs_equal_their_singles(toy_root):
     torch.testing.assert_close(captions[27], text, atol=1e-5, rtol=0)
 
 
-def test_fine_maps_come_with_the_embeddings_of_retrieval(toy_root):
+def test_maps_of_much_larger_images_are_the_mean_of_both_sizes_beside_embeddings_of_retrieval(
+    toy_root,
+):
     model = JointEmbedding(dataclasses.replace(SMALL, input_size=64)).eval()
     paths = [image.path for image in read_captions(data_paths(toy_root, "toy"), ("val",))]
     expected = torch.cat([rows for _, rows, _ in embed_image_files(model, paths, 64, 3)])
@@ -45,7 +48,10 @@ def test_fine_maps_come_with_the_embeddings_of_retrieval(toy_root):
             for path in paths
         ]
         pooled, maps = model.encode_image_with_maps(torch.stack(images))
-    torch.testing.assert_close(batch.maps, maps)
+        smaller = F.interpolate(torch.stack(images), (64, 64), mode="bilinear", antialias=True)
+        _, coarse = model.encode_image_with_maps(smaller)
+    coarse = F.interpolate(coarse, (24, 24), mode="bilinear")
+    torch.testing.assert_close(batch.maps, (maps + coarse) / 2)
     assert (batch.embeddings - pooled).abs().max() > 0.05  # what few of many locations would give
 
 
