@@ -131,7 +131,8 @@ class ModelConfig:
     )
     localization_size: int = setting(
         416,
-        "the same for heat maps in the pointing game and in pictures, in pixels",
+        "the same for heat maps in the pointing game and in pictures, in pixels; from 1.5 times "
+        "--input-size on, they are the mean of heat maps of both sizes",
         group=IMAGE_PATH,
         within=AT_LEAST_1,
     )

@@ -29,14 +29,14 @@ def _wrapped(title: str, width: int, font: ImageFont.FreeTypeFont) -> str:
     return "\n".join(textwrap.wrap(title, characters))
 
 
-def panel(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+def panel(tiles: Sequence[tuple[str, Image.Image]], in_row: int = COLUMNS) -> Image.Image:
     """Set out images of one size, each below its title, on white; the images keep their size."""
     width, height = tiles[0][1].size
     font = _font(max(12, min(width, height) // 18))
     titles = [_wrapped(title, width, font) for title, _ in tiles]
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     head = max(measure.multiline_textbbox((0, 0), text, font)[3] for text in titles) + GAP
-    columns = min(COLUMNS, len(tiles))
+    columns = min(in_row, len(tiles))
     rows = -(-len(tiles) // columns)
     size = (columns * (width + GAP) + GAP, rows * (head + height + GAP) + GAP)
     picture = Image.new("RGB", [round(side) for side in size], "white")
@@ -49,17 +49,23 @@ def panel(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     return picture
 
 
-def contact_sheet(groups: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]]) -> Image.Image:
+def contact_sheet(
+    groups: Sequence[tuple[str, Sequence[tuple[str, Image.Image]]]],
+    tile_size: tuple[int, int] = (SHEET_TILE, SHEET_TILE),
+    in_row: int = COLUMNS,
+) -> Image.Image:
     """Set out groups of images of any sizes below each other, each group below its heading.
 
     Args:
-        groups: heading, and titles with their images, which are fitted into squares.
+        groups: heading, and titles with their images, which are fitted into tiles.
+        tile_size: (width, height) in pixels.
+        in_row: most tiles in a row.
     """
-    square = (SHEET_TILE, SHEET_TILE)
-    panels = [
-        panel([(title, ImageOps.pad(image, square, color="white")) for title, image in tiles])
+    padded = [
+        [(title, ImageOps.pad(image, tile_size, color="white")) for title, image in tiles]
         for _, tiles in groups
     ]
+    panels = [panel(tiles, in_row) for tiles in padded]
     width = max(picture.width for picture in panels)
     font = _font(SHEET_TILE // 12)
     headings = [_wrapped(heading, width - 2 * GAP, font) for heading, _ in groups]

@@ -51,6 +51,15 @@ def test_a_contact_sheet_has_every_image_below_its_heading():
     assert (pixels == (255, 0, 0)).all(axis=2).sum() == pytest.approx(224 * 45, rel=0.05)
 
 
+def test_a_contact_sheet_has_tiles_and_rows_of_the_size_asked_for():
+    tiles = [("", Image.new("RGB", (80, 60), color)) for color in ("red", "lime", "blue")]
+    pixels = np.asarray(contact_sheet([("a dog", tiles)], tile_size=(80, 60), in_row=2))
+    assert 2 * 80 < pixels.shape[1] < 3 * 80
+    tops = [np.argwhere((pixels == color).all(axis=2)).min(axis=0) for color in np.eye(3) * 255]
+    assert tops[0][0] == tops[1][0] < tops[2][0]
+    assert tops[0][1] == tops[2][1] < tops[1][1]
+
+
 def test_what_is_probably_not_there_is_drawn_faint():
     image, heat = Image.new("RGB", (90, 90), "teal"), torch.zeros(1, 3, 3)
     heat[0, 2, 2] = 1
