@@ -36,3 +36,11 @@ class LossSettings:
         group=LOSS,
         within=AT_LEAST_0,
     )
+    location_phrases: int = setting(
+        0,
+        "with --location-weight and --images-per-batch: if positive, so many noun phrases of each "
+        "image's captions, drawn anew in each epoch, are to be found somewhere in it, too, and "
+        "nowhere in images whose captions name no such thing",
+        group=LOSS,
+        within=AT_LEAST_0,
+    )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from misc.config import TrainConfig
+from misc.data.caption_phrases import CaptionPhrases
 from misc.data.captioned_images import CaptionedImage
 from misc.data.decoding import load_image
 from misc.data.training_batches import TrainingBatch, TrainingItem, collate
@@ -55,6 +56,7 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         self.transform = transform
         self.word_vectors = word_vectors
         self.config = config
+        self.phrases = CaptionPhrases(images) if config.location_phrases else None
         self.features: Features | None = None  # taken instead of images, while there are any
         self.epoch = 0
         self.items: list[tuple[int, Sequence[int]]] = []  # images, and captions of theirs
@@ -87,7 +89,29 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         )
         if not texts:
             raise ValueError(failures[0].reason)
-        return TrainingItem(picture, self.images[place].image_id, texts, failures)
+        item = TrainingItem(picture, self.images[place].image_id, texts, failures)
+        return item if self.phrases is None else self._with_phrases(item, place, generator)
+
+    def _with_phrases(
+        self, item: TrainingItem, place: int, generator: torch.Generator
+    ) -> TrainingItem:
+        """Add phrases to the captions of an item, as many as there are to be."""
+        assert self.phrases is not None
+        texts, heads = self.phrases.texts[place], self.phrases.heads[place]
+        drawn = torch.randperm(len(texts), generator=generator)[: self.config.location_phrases]
+        chosen = drawn.sort().values.tolist()
+        found = self.word_vectors.vectors_of([texts[number] for number in chosen])
+        used = [
+            (text.vectors, heads[number])
+            for text, number in zip(found, chosen, strict=True)
+            if not isinstance(text, Failure)
+        ]
+        return item._replace(
+            texts=item.texts + [vectors for vectors, _ in used],
+            failures=item.failures + apart(found)[1],
+            heads=[-1] * len(item.texts) + [head for _, head in used],
+            named=self.phrases.named(place),
+        )
 
     def _seed(self, index: int) -> int:
         return mixed_seed(self.config.seed, self.epoch, index)

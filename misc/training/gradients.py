@@ -1,7 +1,7 @@
 """Gradients of a batch: at once or in chunks, alone or together with other processes."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from misc.data.training_batches import TrainingBatch
 from misc.runtime.device import autocast
 from misc.runtime.distributed import rank, world_size
 from misc.runtime.seeds import seed_generators
-from misc.training.losses import LocationLoss
+from misc.training.location_loss import LocationLoss
 
 
 @contextlib.contextmanager
@@ -41,7 +41,7 @@ def add_gradients(
     Args:
         model: the joint embedding, or ``misc.runtime.distributed.parallel`` of it.
         batch: the images and captions of this process, on its device; there may be none.
-        loss_function: a ``misc.training.losses.PairLoss`` or ``LocationLoss``.
+        loss_function: a ``misc.training.losses.PairLoss`` or a ``LocationLoss``.
         seeds: of dropout, to which the process and the chunk are added.
         precision: "float32" or "bfloat16".
         chunk_size: images that are embedded at a time with their captions, for which there must be
@@ -53,8 +53,7 @@ def add_gradients(
     """
     settings = model, seeds, precision, isinstance(loss_function, LocationLoss)
     if not chunk_size:
-        embeddings = _embed(batch, 0, *settings)
-        return _backward(loss_function(*embeddings, batch.image_ids, batch.owners))
+        return _backward(_loss(loss_function, _embed(batch, 0, *settings), batch))
     return _chunked(batch.chunks(chunk_size), batch, loss_function, *settings)
 
 
@@ -68,7 +67,7 @@ def _chunked(
     with torch.no_grad():
         embedded = [_embed(chunk, n, model, *settings) for n, chunk in enumerate(chunks)]
     cached = [torch.cat(parts).requires_grad_() for parts in zip(*embedded, strict=True)]
-    loss = _backward(loss_function(*cached, batch.image_ids, batch.owners))
+    loss = _backward(_loss(loss_function, cached, batch))
     gradients = [
         embeddings.grad.split([len(part) for part in parts])
         for embeddings, parts in zip(cached, zip(*embedded, strict=True), strict=True)
@@ -80,6 +79,12 @@ def _chunked(
             # The gradient of this sum is the one that was cached, where there is any to pass on.
             products = [(e * g).sum() for e, g in zip(embeddings, wanted, strict=True)]
             torch.stack(products).sum().backward()
+    return loss
+
+
+def _loss(loss_function: nn.Module, embeddings: Sequence[Tensor], batch: TrainingBatch) -> Tensor:
+    things = [batch.things] if isinstance(loss_function, LocationLoss) else []
+    loss: Tensor = loss_function(*embeddings, batch.image_ids, batch.owners, *things)
     return loss
 
 

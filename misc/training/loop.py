@@ -8,6 +8,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from misc.data.caption_phrases import CaptionPhrases, NamedThings
 from misc.data.captioned_images import CaptionedImage
 from misc.data.training_batches import TrainingBatch
 from misc.data.training_dataset import TrainingDataset, load_batches
@@ -22,9 +23,8 @@ from misc.runtime.distributed import (
 from misc.runtime.signals import StopRequest
 from misc.training.collapse import CollapseMonitor
 from misc.training.feature_cache import CACHES, FeatureCache, cached_features
-from misc.training.losses import loss_of_epoch
 from misc.training.runs import Run
-from misc.training.schedules import learning_rate
+from misc.training.schedules import learning_rate, loss_of_epoch
 from misc.training.steps import set_trainable, train_step
 from misc.training.text_cache import cached_texts
 from misc.training.validation import finish_epoch, validate
@@ -34,7 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 def readable(
-    batches: Iterable[TrainingBatch], image_size: int, word_dim: int
+    batches: Iterable[TrainingBatch],
+    image_size: int,
+    word_dim: int,
+    phrases: CaptionPhrases | None = None,
 ) -> Iterable[TrainingBatch]:
     """Report what could not be read, and pass the batches on, without pairs if need be.
 
@@ -42,6 +45,7 @@ def readable(
         batches: of ``misc.data.training_dataset.load_batches``.
         image_size: side of the images in pixels.
         word_dim: W, the dimension of the word vectors.
+        phrases: those that batches have, if any.
     """
     for batch in batches:
         for failure in batch.failures:
@@ -50,6 +54,9 @@ def readable(
             batch.images = torch.empty(0, 3, image_size, image_size)
             batch.vectors = torch.empty(0, 1, word_dim)
             batch.lengths = batch.image_ids = batch.owners = torch.empty(0, dtype=torch.long)
+            if phrases is not None:
+                nothing = torch.empty(0, phrases.number_of_heads, dtype=torch.bool)
+                batch.things = NamedThings(batch.owners, nothing)
         yield batch
 
 
@@ -83,7 +90,8 @@ def train_epoch(
     set_trainable(run.model, config, progress.epoch)
     model = parallel(run.model)
     with _epoch_bar(run, total) as bar:
-        for batch in readable(loader, config.crop_size, run.model.config.word_dim):
+        word_dim = run.model.config.word_dim
+        for batch in readable(loader, config.crop_size, word_dim, dataset.phrases):
             run.set_rate(learning_rate(config, progress.epoch + progress.drawn / total))
             loss, pairs = train_step(run, model, batch.to(device), loss_function)
             progress.add(loss, pairs, step_size)
@@ -111,6 +119,8 @@ def _prepare_texts(
     run.word_table = source.fingerprint()
     if isinstance(source, PretrainedEncoder):
         captions = [caption for image in images for caption in image.captions]
+        if dataset.phrases is not None:
+            captions += [phrase for phrases in dataset.phrases.texts for phrase in phrases]
         with stop.at_once():
             cache = cached_texts(source, captions, run.folder.parent / CACHES)
         run.remember_caches(cache.folder)

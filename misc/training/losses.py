@@ -1,12 +1,9 @@
 """Losses over the similarities of a batch of images and captions (paper, Eq. 5-7)."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from misc.config import TrainConfig
 from misc.runtime.distributed import first_row, gather_rows, gather_with_gradient
 
 
@@ -150,70 +147,3 @@ class SoftmaxLoss(PairLoss):
             )
             / 2
         )
-
-
-class LocationLoss(nn.Module):
-    """Adds to a loss the same loss on the locations of images, of which a caption fits some.
-
-    Not in the paper, which learns where things are by the way. A caption and an image are as
-    similar here as the caption is to the locations that fit it best: the log-mean-exp over them,
-    between their mean (sharpness 0) and their maximum (infinity).
-
-    Args:
-        loss: the loss.
-        weight: factor on what is added.
-        sharpness: factor on the similarities before the exponential.
-    """
-
-    def __init__(self, loss: PairLoss, weight: float = 1.0, sharpness: float = 10.0) -> None:
-        super().__init__()
-        self.loss = loss
-        self.weight = weight
-        self.sharpness = sharpness
-
-    def forward(
-        self,
-        image_embeddings: Tensor,
-        caption_embeddings: Tensor,
-        locations: Tensor,
-        image_ids: Tensor | None = None,
-        owners: Tensor | None = None,
-    ) -> Tensor:
-        """Sum both losses over this process's pairs -> scalar.
-
-        Args:
-            image_embeddings: (N, D), unit rows.
-            caption_embeddings: (M, D), unit rows.
-            locations: (N, L, D), unit rows, of ``JointEmbedding.forward``.
-            image_ids: as for ``PairLoss``.
-            owners: as for ``PairLoss``.
-        """
-        all_captions = gather_with_gradient(caption_embeddings)
-        of_images = self.similarities(locations, all_captions)
-        # Of all processes, scores are gathered: there are far fewer than components of locations.
-        own = first_row(len(caption_embeddings)) + torch.arange(len(caption_embeddings))
-        of_captions = gather_with_gradient(of_images)[:, own.to(of_images.device)].T
-        whole = self.loss(image_embeddings, caption_embeddings, image_ids, owners)
-        local = self.loss.of_similarities(of_images, of_captions, image_ids, owners)
-        total: Tensor = whole + self.weight * local
-        return total
-
-    def similarities(self, locations: Tensor, captions: Tensor) -> Tensor:
-        """Compare locations (N, L, D) of images with captions (M, D): (N, M), from -1 to 1."""
-        each = torch.einsum("nld,md->nlm", locations, captions.to(locations.dtype)).float()
-        log_sum = torch.logsumexp(self.sharpness * each, dim=1)
-        return (log_sum - math.log(locations.shape[1])) / self.sharpness
-
-
-def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
-    """Return the loss that an epoch is trained on."""
-    loss = _pair_loss(config, epoch)
-    return LocationLoss(loss, config.location_weight) if config.location_weight else loss
-
-
-def _pair_loss(config: TrainConfig, epoch: int) -> PairLoss:
-    if epoch >= config.warmup_epochs:
-        return HardNegativeLoss(config.margin, config.num_negatives)
-    if config.warmup_loss == "all":
-        return ContrastiveLoss(config.margin)
-    return SoftmaxLoss(config.softmax_scale, joint=config.images_per_batch > 0)

@@ -1,8 +1,10 @@
-"""The learning rate over time."""
+"""The learning rate and the loss over time."""
 
 import math
 
 from misc.config import TrainConfig
+from misc.training.location_loss import LocationLoss
+from misc.training.losses import ContrastiveLoss, HardNegativeLoss, PairLoss, SoftmaxLoss
 
 
 def one_cycle(progress: float) -> float:
@@ -26,3 +28,19 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
         return config.learning_rate * CYCLES[config.cycle](epoch / config.cycle_epochs)
     decreases = max(0, min(int(epoch), config.last_decrease) - config.first_decrease + 1)
     return config.learning_rate * config.learning_rate_decrease**decreases
+
+
+def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
+    """Return the loss that an epoch is trained on."""
+    loss = _pair_loss(config, epoch, joint=config.images_per_batch > 0)
+    if not config.location_weight:
+        return loss
+    return LocationLoss(loss, _pair_loss(config, epoch, joint=False), config.location_weight)
+
+
+def _pair_loss(config: TrainConfig, epoch: int, joint: bool) -> PairLoss:
+    if epoch >= config.warmup_epochs:
+        return HardNegativeLoss(config.margin, config.num_negatives)
+    if config.warmup_loss == "all":
+        return ContrastiveLoss(config.margin)
+    return SoftmaxLoss(config.softmax_scale, joint)

@@ -89,6 +89,10 @@ def check_settings(config: TrainConfig, model_config: ModelConfig | None = None)
             else:
                 continue
             raise ValueError(f"--{field.name.replace('_', '-')} {value}: {possible}")
+    _check_together(config)
+
+
+def _check_together(config: TrainConfig) -> None:
     if config.cache_features and not config.thaw_epoch and not config.trained_parts:
         raise ValueError(
             "--cache-features: the network trains from the first epoch, so its maps change; "
@@ -98,6 +102,11 @@ def check_settings(config: TrainConfig, model_config: ModelConfig | None = None)
         raise ValueError(
             f"--cached-crops {config.cached_crops}: crops are cached with --cache-features; "
             "without it, each epoch crops each image anew"
+        )
+    if config.location_phrases and not (config.location_weight and config.images_per_batch):
+        raise ValueError(
+            f"--location-phrases {config.location_phrases}: phrases are looked for with "
+            "--location-weight, in batches of images (--images-per-batch)"
         )
     if config.cycle_epochs and config.epochs > config.cycle_epochs:
         raise ValueError(

@@ -46,7 +46,7 @@ def train_step(
         run: the run whose step it is.
         model: its model, ready for ``misc.training.gradients.add_gradients``.
         batch: images and captions of this process.
-        loss_function: a ``misc.training.losses.PairLoss`` or ``LocationLoss``.
+        loss_function: a ``misc.training.losses.PairLoss`` or a ``LocationLoss``.
 
     Returns:
         The loss, summed over the pairs of all processes, and how many those are.

@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 
 import pytest
@@ -141,6 +142,36 @@ def test_a_batch_of_images_has_each_once_with_all_its_captions_or_some(toy_root)
     for dataset.epoch in range(1, 8):
         texts.append(sum(len(text) for text in dataset[0].texts))
     assert len(set(texts)) > 1  # others in other epochs
+
+
+def test_phrases_follow_the_captions_of_their_image_with_what_they_name(toy_root):
+    paths = data_paths(toy_root, "toy")
+    said = [["A dog runs on a red carpet ."], ["Two dogs , a cat .", "The cat ."], ["Hello ."]]
+    images = [
+        dataclasses.replace(image, captions=tuple(captions))
+        for image, captions in zip(read_captions(paths, ("train",)), said, strict=False)
+    ]
+    transform = training_transform(32, 0.5, flip=False, statistics=STATISTICS)
+    config = TrainConfig(images_per_batch=3, location_weight=1.0, location_phrases=2)
+    dataset = TrainingDataset(images, transform, find_word_vectors("", paths), config)
+    assert dataset.phrases is not None
+    animals = ["two dogs", "a cat", "the cat"]
+    assert dataset.phrases.texts == [["a dog", "a red carpet"], animals, []]
+    assert dataset.phrases.heads == [[0, 1], [0, 2, 2], []]  # dog, carpet, cat
+    batch = collate([dataset[item] for item in range(3)])
+    assert batch.owners.tolist() == [0, 0, 0, 1, 1, 1, 1, 2]
+    assert batch.lengths.tolist()[:3] == [8, 2, 3]
+    assert batch.things is not None
+    assert batch.things.heads.tolist()[:5] == [-1, 0, 1, -1, -1]
+    assert batch.things.heads[7] == -1
+    assert batch.things.of_images.tolist() == [[1, 1, 0], [1, 0, 1], [0, 0, 0]]
+    assert len(batch) == 4  # captions
+    drawn = []
+    for dataset.epoch in range(8):
+        things = collate([dataset[1]]).things
+        assert things is not None
+        drawn.append(tuple(things.heads[2:].tolist()))
+    assert set(drawn) == {(0, 2), (2, 2)}
 
 
 def test_a_caption_without_words_costs_itself_and_is_named_and_not_its_image(toy_root):

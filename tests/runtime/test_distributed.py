@@ -15,21 +15,30 @@ from torch.multiprocessing.spawn import spawn
 
 from misc.checkpoints.checkpoint import read_checkpoint
 from misc.config import TrainConfig
+from misc.data.caption_phrases import NamedThings
 from misc.data.training_batches import TrainingBatch
 from misc.runtime import distributed
 from misc.runtime.signals import StopRequest
 from misc.training.gradients import add_gradients
-from misc.training.losses import ContrastiveLoss, HardNegativeLoss, LocationLoss, SoftmaxLoss
+from misc.training.location_loss import LocationLoss
+from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run
 from misc.training.steps import train_step
 from tests.conftest import SMALL_TRAINING
-from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
+from tests.training.small_batches import (
+    EVERYTHING,
+    captioned,
+    gradients,
+    pairs,
+    phrased,
+    small_model,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 LOSSES = {"hard": HardNegativeLoss(0.5, 2), "all": ContrastiveLoss(), "softmax": SoftmaxLoss()}
 JOINT = {**LOSSES, "softmax": SoftmaxLoss(joint=True)}
-LOCATIONS = LocationLoss(JOINT["softmax"], 0.5)
+LOCATIONS = LocationLoss(JOINT["softmax"], SoftmaxLoss(), weight=0.5)
 EVEN = {2: (4, 4), 3: (3, 3, 3)}  # images of each process
 UNEVEN = {2: (5, 2), 3: (1, 6, 2)}
 WITHOUT = {2: (0, 6), 3: (4, 0, 5)}
@@ -41,7 +50,9 @@ def share(batch, counts, rank):
     start, end = sum(counts[:rank]), sum(counts[: rank + 1])
     own = (batch.owners >= start) & (batch.owners < end)
     images, ids, owners = batch.images[start:end], batch.image_ids[start:end], batch.owners[own]
-    return TrainingBatch(images, ids, batch.vectors[own], batch.lengths[own], owners - start, [])
+    things = batch.things and NamedThings(batch.things[0][own], batch.things[1][start:end])
+    texts = batch.vectors[own], batch.lengths[own], owners - start
+    return TrainingBatch(images, ids, *texts, [], things)
 
 
 def each_case(processes):
@@ -52,10 +63,11 @@ def each_case(processes):
         several = captioned(*([1, 3, 2] * 3)[: sum(UNEVEN[processes])])
         yield UNEVEN[processes], 0, JOINT[name], EVERYTHING, several
         yield UNEVEN[processes], 2, JOINT[name], EVERYTHING, several
-    several = captioned(*([1, 3, 2] * 3)[: sum(UNEVEN[processes])], side=64)
-    yield UNEVEN[processes], 0, LOCATIONS, EVERYTHING, several
-    yield UNEVEN[processes], 2, LOCATIONS, EVERYTHING, several
+    named = phrased(*([1, 5, 3] * 3)[: sum(UNEVEN[processes])])
+    yield UNEVEN[processes], 0, LOCATIONS, EVERYTHING, named
+    yield UNEVEN[processes], 2, LOCATIONS, EVERYTHING, named
     without = WITHOUT[processes]
+    yield without, 0, LOCATIONS, EVERYTHING, phrased(*([2, 5, 3] * 3)[: sum(without)])
     yield without, 0, LOCATIONS, EVERYTHING, pairs(sum(without), side=64)
     yield without, 0, LOSSES["hard"], EVERYTHING, pairs(sum(without))
     yield without, 2, LOSSES["softmax"], EVERYTHING, pairs(sum(without))

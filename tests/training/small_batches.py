@@ -1,8 +1,11 @@
 """Batches and a model that is small enough for them."""
 
+import dataclasses
+
 import torch
 
 from misc.config import TrainConfig
+from misc.data.caption_phrases import NamedThings
 from misc.data.training_batches import TrainingBatch
 from misc.training.steps import set_trainable
 from models.config import ModelConfig
@@ -37,6 +40,14 @@ def captioned(*counts, side=16):
     owners = owners.repeat_interleave(torch.tensor(counts))
     lengths = torch.randint(1, 8, (sum(counts),))
     return TrainingBatch(images, image_ids * 5, vectors, lengths, owners, failures=[])
+
+
+def phrased(*counts):
+    """A batch of different images with captions and phrases, which name some of four things."""
+    batch, heads = captioned(*counts, side=64), torch.arange(sum(counts)) % 6 - 2
+    return dataclasses.replace(
+        batch, things=NamedThings(heads.clamp(min=-1), torch.rand(len(counts), 4) > 0.5)
+    )
 
 
 def gradients(model):

@@ -4,8 +4,16 @@ import torch
 from misc.data.training_batches import TENSORS
 from misc.runtime.seeds import seed_generators
 from misc.training.gradients import add_gradients, keeping_statistics
-from misc.training.losses import ContrastiveLoss, LocationLoss
-from tests.training.small_batches import EVERYTHING, captioned, gradients, pairs, small_model
+from misc.training.location_loss import LocationLoss
+from misc.training.losses import ContrastiveLoss, SoftmaxLoss
+from tests.training.small_batches import (
+    EVERYTHING,
+    captioned,
+    gradients,
+    pairs,
+    phrased,
+    small_model,
+)
 
 LOSS = ContrastiveLoss()
 
@@ -23,7 +31,8 @@ def assert_same(found, expected):
     [
         (LOSS, pairs(7)),
         (LOSS, captioned(5, 1, 2, 5, 3, 1, 4)),
-        (LocationLoss(LOSS, 0.5), captioned(5, 1, 2, 5, 3, 1, 4, side=64)),
+        (LocationLoss(LOSS, weight=0.5), captioned(5, 1, 2, 5, 3, 1, 4, side=64)),
+        (LocationLoss(LOSS, SoftmaxLoss()), phrased(5, 1, 2, 5, 3, 1, 4)),
     ],
 )
 def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(loss, batch, chunk_size):

@@ -33,7 +33,14 @@ def test_two_epochs_a_resume_and_two_more_equal_four_epochs_weight_for_weight(to
     assert [json.loads(line)["epoch"] for line in logs[0].splitlines()] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("of", ["", " --images-per-batch 3 --captions-per-image 2 --ema 0.9"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        "",
+        " --images-per-batch 3 --captions-per-image 2 --ema 0.9",
+        " --images-per-batch 3 --location-weight 0.5 --location-phrases 2",
+    ],
+)
 def test_a_run_stopped_by_a_signal_in_mid_epoch_resumes_exactly(
     toy_root, tmp_path, monkeypatch, of
 ):

@@ -1,17 +1,8 @@
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from misc.config import TrainConfig
-from misc.training.losses import (
-    ContrastiveLoss,
-    HardNegativeLoss,
-    LocationLoss,
-    SoftmaxLoss,
-    loss_of_epoch,
-)
+from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 
 
 def embeddings(images=6, captions=6, dimension=5):
@@ -111,40 +102,3 @@ def test_joint_positives_share_what_their_softmax_gives():
         expected -= (scores[image, caption] / scores[:, caption].sum()).log() / 2
     found = SoftmaxLoss(3.0, joint=True)(images, captions, None, torch.tensor(owners))
     torch.testing.assert_close(found, expected)
-
-
-def test_a_caption_is_as_similar_as_the_log_mean_exp_over_the_locations():
-    locations = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])
-    captions = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
-    found = LocationLoss(SoftmaxLoss(), sharpness=math.log(9)).similarities(locations, captions)
-    # the means of (9, 1), of (1, 1/9), of (9, 9) and of (1, 1), as powers of 9
-    expected = [[math.log(5, 9), math.log(5 / 9, 9)], [1.0, 0.0]]
-    torch.testing.assert_close(found, torch.tensor(expected))
-
-
-@pytest.mark.parametrize("loss", [HardNegativeLoss(0.5), ContrastiveLoss(), SoftmaxLoss()])
-def test_where_all_locations_are_as_the_image_their_loss_is_that_of_images(loss):
-    images, captions = embeddings(captions=8)
-    owners, ids = torch.tensor([0, 0, 0, 1, 3, 3, 4, 5]), torch.tensor([7, 5, 3, 1, 2, 0])
-    locations = images[:, None].expand(-1, 3, -1)
-    found = LocationLoss(loss, weight=0.5)(images, captions, locations, ids, owners)
-    torch.testing.assert_close(found, 1.5 * loss(images, captions, ids, owners))
-
-
-def test_the_location_that_fits_best_learns_most_of_a_caption():
-    captions, locations = torch.eye(2)[:1], torch.tensor([[[0.0, 1.0], [0.6, 0.8], [-1.0, 0.0]]])
-    found = LocationLoss(SoftmaxLoss(), sharpness=5).similarities(
-        locations.requires_grad_(), captions
-    )
-    (gradient,) = torch.autograd.grad(found.sum(), locations)
-    shares = torch.tensor([0.0, 3.0, -5.0]).softmax(dim=0)
-    torch.testing.assert_close(gradient[0], shares[:, None] * captions)
-
-
-def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
-    config = TrainConfig(warmup_epochs=1, location_weight=0.5)
-    for epoch, kind in ((0, SoftmaxLoss), (1, HardNegativeLoss)):
-        loss = loss_of_epoch(config, epoch)
-        assert isinstance(loss, LocationLoss)
-        assert (type(loss.loss), loss.weight) == (kind, 0.5)
-        assert isinstance(loss_of_epoch(TrainConfig(warmup_epochs=1), epoch), kind)

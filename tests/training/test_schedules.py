@@ -1,7 +1,9 @@
 import pytest
 
 from misc.config import TrainConfig
-from misc.training.schedules import learning_rate
+from misc.training.location_loss import LocationLoss
+from misc.training.losses import HardNegativeLoss, SoftmaxLoss
+from misc.training.schedules import learning_rate, loss_of_epoch
 
 
 def test_the_rate_falls_along_a_cosine_or_by_a_step():
@@ -28,3 +30,17 @@ def test_one_cycle_rises_to_the_highest_rate_and_falls_to_nothing():
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
     assert rates[100] == pytest.approx(0)
+
+
+def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
+    config = TrainConfig(warmup_epochs=1, location_weight=0.5, images_per_batch=2)
+    for epoch, kind in ((0, SoftmaxLoss), (1, HardNegativeLoss)):
+        loss = loss_of_epoch(config, epoch)
+        assert isinstance(loss, LocationLoss)
+        assert (type(loss.loss), type(loss.of_phrases), loss.weight) == (kind, kind, 0.5)
+        assert isinstance(loss_of_epoch(TrainConfig(warmup_epochs=1), epoch), kind)
+    warm = loss_of_epoch(config, 0)
+    assert isinstance(warm, LocationLoss)
+    assert isinstance(warm.loss, SoftmaxLoss)
+    assert isinstance(warm.of_phrases, SoftmaxLoss)
+    assert (warm.loss.joint, warm.of_phrases.joint) == (True, False)

@@ -66,6 +66,14 @@ def test_settings_out_of_range_are_refused_with_the_name_of_their_option(options
             (TrainConfig(cached_crops=1),),
             "--cached-crops 1: crops are cached with --cache-features",
         ),
+        (
+            (TrainConfig(location_phrases=3, images_per_batch=4),),
+            "--location-phrases 3: phrases are looked for with --location-weight",
+        ),
+        (
+            (TrainConfig(location_phrases=3, location_weight=1.0),),
+            r"--location-phrases 3: .* in batches of images \(--images-per-batch\)",
+        ),
         ((TrainConfig(cycle="round"),), "--cycle round: it is one of one-cycle, cosine"),
         ((TrainConfig(), ModelConfig(sru_layers=0)), "--sru-layers 0: it must be at least 1"),
         ((TrainConfig(), ModelConfig(image_dropout=1.0)), "--image-dropout 1.0: it must be from 0"),
