@@ -56,9 +56,11 @@ def example_batch(count: int, size: int, dimension: int = 620) -> tuple[Any, Any
 
 def gradients(path: Path, device: Any, quick: bool) -> Iterator[Check]:
     """Compare losses and gradients, without dropout, whose random numbers differ by device."""
+    from misc.training.location_loss import LocationLoss
     from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 
-    for loss in (HardNegativeLoss(), SoftmaxLoss(), ContrastiveLoss()):
+    losses = HardNegativeLoss(), SoftmaxLoss(), ContrastiveLoss(), LocationLoss(SoftmaxLoss())
+    for loss in losses:
         value, expected = gradient_of(path, "cpu", loss, quick)
         for place, precision in enumerate(PRECISIONS):
             found, direction = gradient_of(path, device, loss, quick, precision)

@@ -13,6 +13,7 @@ import semantic_seg
 import text_features_extraction
 from misc.config import TrainConfig
 from misc.features import load_embeddings
+from misc.training.location_loss import LocationLoss
 from misc.training.losses import ContrastiveLoss, HardNegativeLoss, SoftmaxLoss
 from misc.training.runs import Progress, Run, moving_average, new_optimizer
 from misc.training.steps import set_trainable, train_step
@@ -20,7 +21,7 @@ from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 from tests.pretend_cuda import CUDA, MixedDevicesError, PretendTensor, pretend_cuda
 from tests.scripts.conftest import checkpoint  # noqa: F401
-from tests.training.small_batches import pairs
+from tests.training.small_batches import pairs, phrased
 from tests.training.small_runs import run_train, weights
 
 CPU = torch.device("cpu")
@@ -57,7 +58,7 @@ def twin_steps(device, loss, **changes):
     config = dataclasses.replace(TRAINING, **changes)
     torch.manual_seed(0)
     model = JointEmbedding(dataclasses.replace(MODEL, **model_changes))
-    batch = pairs(8)
+    batch = phrased(3, 1, 4, 2) if isinstance(loss, LocationLoss) else pairs(8)
     if config.cache_features:
         batch.images = torch.rand(8, model.image_encoder.channels, 4, 4).half()
     model.to(device).to(memory_format=torch.channels_last)
@@ -76,6 +77,7 @@ def twin_steps(device, loss, **changes):
         (HardNegativeLoss(num_negatives=3), {"clip_norm": 1.0, "ema": 0.99}),
         (SoftmaxLoss(), {}),
         (SoftmaxLoss(joint=True), {"location_dropout": 0.2}),
+        (LocationLoss(SoftmaxLoss()), {}),
         (ContrastiveLoss(), {"sru_layers": 1}),
         (ContrastiveLoss(), {"image_pooling": "gpo", "text_pooling": "gpo"}),
         (SoftmaxLoss(), {"image_pooling": "max", "text_pooling": "max"}),

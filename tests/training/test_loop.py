@@ -10,6 +10,10 @@ import pytest
 import torch
 
 from misc.checkpoints.checkpoint import read_checkpoint
+from misc.data.caption_phrases import CaptionPhrases
+from misc.data.captioned_images import CaptionedImage
+from misc.data.training_batches import collate
+from misc.runtime.failures import Failure
 from misc.training import loop as training
 from misc.training import runs
 from misc.training.steps import train_step
@@ -113,3 +117,13 @@ def test_a_checkpoint_within_an_epoch_is_written_when_it_is_due_and_not_before(
     assert saved == ["best.pt", "last.pt"]
     run_train(toy_root, tmp_path, "-n run --epochs 1 --max-batches 3 --checkpoint-every 0")
     assert saved[2:] == ["last.pt"] * 3 + ["best.pt", "last.pt"]
+
+
+def test_a_batch_of_which_nothing_can_be_read_has_the_shapes_of_others(caplog):
+    phrases = CaptionPhrases([CaptionedImage(1, Path("1.jpg"), ("a dog in the snow",))])
+    nothing = collate([Failure(0, "1.jpg", "1.jpg: no image")])
+    (batch,) = training.readable([nothing], 32, 5, phrases)
+    assert "left out: 1.jpg: no image" in caplog.text
+    assert (len(batch), batch.images.shape, batch.vectors.shape) == (0, (0, 3, 32, 32), (0, 1, 5))
+    assert batch.things is not None
+    assert [tensor.shape for tensor in batch.things] == [(0,), (0, 2)]
