@@ -41,7 +41,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = script_parser(
         __doc__,
         model_options(batch_size=8),
-        localization_options(components=180, threshold=0.7, peaks=True),
+        localization_options(threshold=0.7, peaks=True),
         folder_options(),
         common_options(),
     )
@@ -130,7 +130,9 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     )
     model = accelerate(model, args.precision)
     texts = encode_texts(model, args.texts, word_vectors, first_sentence=args.first_sentence)
-    kernels = model.localization_kernels(texts.to(device), args.components)
+    kernels = model.localization_kernels(
+        texts.to(device), args.components or model.config.heat_map_components
+    )
     size = args.image_size or model.config.localization_size
     batches = map_image_files(model, images, size, args.batch_size, args.workers)
     if checkpoint.reference is None:

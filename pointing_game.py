@@ -56,7 +56,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = script_parser(
         __doc__,
         model_options(batch_size=8),
-        localization_options(components=180, peaks=True),
+        localization_options(peaks=True),
         evaluation_options(
             DATASETS,
             "visual_genome",
@@ -130,12 +130,11 @@ def paths_of(args: argparse.Namespace) -> "DataPaths":
     return dataclasses.replace(paths, visual_genome=args.visual_genome or paths.visual_genome)
 
 
-def protocol(args: argparse.Namespace, name: str, size: int) -> str:
+def protocol(name: str, size: int, components: int, sigma: float) -> str:
     """Say how the figures come about, on a data set, with images of a size in pixels."""
     return (
-        f"Pointing game on {name}, images of {size} x {size} pixels, {args.components} "
-        f"components, smoothed by {args.peak_sigma:.3g} of the side; percent of peaks inside of "
-        "their region's box"
+        f"Pointing game on {name}, images of {size} x {size} pixels, {components} components, "
+        f"smoothed by {sigma:.3g} of the side; percent of peaks inside of their region's box"
     )
 
 
@@ -161,14 +160,15 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     if args.save_hits:
         check_table(args.save_hits, sum(len(image.phrases) for image in questions.images))
     size = args.image_size or model.config.localization_size
-    options = args.components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
+    components = args.components or model.config.heat_map_components
+    options = components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
     game = play(model, word_vectors, questions.images, size, *options)
     by_category = args.dataset == "coco"
     asked = questions.images, game, checkpoint.reference, by_category, args.first_sentence
     presence = measure_presence(model, word_vectors, *asked)
     name = args.dataset + (f" ({questions.source})" if questions.source else "")
     results: dict[str, Any] = {
-        "protocol": protocol(args, name, size),
+        "protocol": protocol(name, size, components, args.peak_sigma),
         **summarize(game, questions, by_category),
         **presence,
         "annotations_left_out": len(left_out),

@@ -32,7 +32,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = script_parser(
         __doc__,
         model_options(batch_size=8),
-        localization_options(components=180),
+        localization_options(),
         common_options(),
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to search for")
@@ -142,7 +142,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             queries,
             answers,
             args.image_size or model.config.localization_size,
-            args.components,
+            args.components or model.config.heat_map_components,
             batch_size=args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),
         )

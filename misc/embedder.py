@@ -13,7 +13,7 @@ from misc.config import default_data_root
 from misc.data.decoding import load_image, to_rgb
 from misc.data.paths import DataPaths, find_word_vectors
 from misc.data.transforms import evaluation_transform
-from misc.evaluation.localization import COMPONENTS, kernel_heat_maps
+from misc.evaluation.localization import kernel_heat_maps
 from misc.evaluation.presence import percentiles
 from misc.inference.acceleration import accelerate
 from misc.inference.batches import embed_and_map
@@ -122,15 +122,15 @@ class Embedder:
         Args:
             image: an image file or a PIL image.
             texts: what to look for.
-            components: how many of a text's components count, the largest; ``None`` is 180, or
-                all if there are fewer.
+            components: how many of a text's components count, the largest; ``None`` is the
+                model's own number.
 
         Raises:
             ValueError: if the image cannot be read, or a text has no word.
         """
         embeddings = self.embed_texts(texts).to(self.device)
         _, maps = embed_and_map(self.model, self._pixels([image], self.localization_size))
-        components = components or min(COMPONENTS, embeddings.shape[1])
+        components = components or self.model.config.heat_map_components
         kernels = self.model.localization_kernels(embeddings, components)
         return kernel_heat_maps(maps[0], kernels).cpu()
 

@@ -17,6 +17,7 @@ PHOTOS = (
         text_dropout=0.0,
         input_size=416,
         localization_size=896,
+        localization_components=60,
     ),
     TrainConfig(
         dataset="captions",

@@ -136,6 +136,13 @@ class ModelConfig:
         group=IMAGE_PATH,
         within=AT_LEAST_1,
     )
+    localization_components: int = setting(
+        180,
+        "how many of a phrase's largest components count in heat maps of the pointing game and in "
+        "pictures; all if there are fewer",
+        group=IMAGE_PATH,
+        within=AT_LEAST_1,
+    )
     # By which images are normalised, in R, G and B from 0 to 1; they follow from the weights that
     # training starts from, and are no options.
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -144,6 +151,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("image_mean", "image_deviation"):  # lists, if they were JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def heat_map_components(self) -> int:
+        """How many of a text's components count in a heat map, unless told otherwise."""
+        return min(self.localization_components, self.embedding_dim)
 
     @property
     def image_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

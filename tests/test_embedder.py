@@ -80,6 +80,20 @@ def test_heat_maps_have_a_size_of_their_own_unless_one_is_asked_for(tmp_path, ph
     assert asked.localize(photos[0], TEXTS, components=4).shape == (3, 8, 8)
 
 
+def test_as_many_components_count_as_the_model_says_unless_others_are_asked_for(
+    tmp_path, photos, toy_root
+):
+    path, words = tmp_path / "few.pt", toy_root / "toy" / "word_vectors"
+    torch.manual_seed(0)
+    for own, expected in ((5, 5), (180, 16)):
+        config = dataclasses.replace(MINIATURE, localization_components=own)
+        save_checkpoint(path, JointEmbedding(config), {})
+        embedder = Embedder(path, device="cpu", word_vectors=words)
+        found = embedder.localize(photos[0], TEXTS)
+        assert torch.equal(found, embedder.localize(photos[0], TEXTS, components=expected))
+        assert not torch.equal(found, embedder.localize(photos[0], TEXTS, components=4))
+
+
 def test_nothing_gives_nothing(embedder):
     assert embedder.embed_images([]).shape == (0, 16)
     assert embedder.embed_texts([]).shape == (0, 16)

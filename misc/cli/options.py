@@ -9,7 +9,7 @@ from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
 from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.config import TrainConfig, default_data_root
 
-PEAK_SIGMA = 1.5 / 13  # of the image's sides: the best on validation photographs
+PEAK_SIGMA = 0.05  # of the image's sides: the best on validation photographs
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -189,12 +189,12 @@ def caption_options() -> argparse.ArgumentParser:
 
 
 def localization_options(
-    components: int, threshold: float | None = None, peaks: bool = False
+    components: int | None = None, threshold: float | None = None, peaks: bool = False
 ) -> argparse.ArgumentParser:
     """Parent parser of the scripts that compute heat maps.
 
     Args:
-        components: default of the option.
+        components: default of the option; ``None`` is the model's own.
         threshold: default of the share of a heat map's range at which it is cut; ``None`` leaves
             the option out.
         peaks: True where peaks are looked for.
@@ -206,7 +206,8 @@ def localization_options(
         "--components",
         type=positive,
         default=components,
-        help="how many components of a text's embedding count, the largest (default: %(default)s)",
+        help="how many components of a text's embedding count, the largest (default: "
+        + (f"{components})" if components else "the model's own, 180 for the weights of 2018)"),
     )
     _add_image_size(group)
     if threshold is not None:

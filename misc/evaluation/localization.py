@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-COMPONENTS = 180  # of a text that count in its heat map, in the paper's pointing game
 PUBLISHED_SIDE = 200  # pixels; the published masks are compared as squares of this side
 
 

@@ -30,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
     failures = commands.add_parser(
         "failures",
         help="the worst queries of a table, on their images with heat maps",
-        parents=[model_options(batch_size=8), localization_options(180), common_options()],
+        parents=[model_options(batch_size=8), localization_options(), common_options()],
     )
     failures.add_argument(
         "table",
@@ -88,11 +88,12 @@ def draw_failures(args: argparse.Namespace) -> dict[str, Any]:
     paths = DataPaths(args.data_root)
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision)
+    components = args.components or model.config.heat_map_components
 
     def kernels(texts: list[str]) -> "Tensor":
         options = {"first_sentence": args.first_sentence, "quiet": True}
         encoded = encode_texts(model, texts, word_vectors, **options).to(device)
-        return model.localization_kernels(encoded, args.components)
+        return model.localization_kernels(encoded, components)
 
     size = args.image_size or model.config.localization_size
     sheet, failures = draw_misses(kinds, model, kernels, size, args.batch_size, args.workers)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from misc.data.captioned_images import CaptionedImage
 from misc.data.decoding import load_image
-from misc.evaluation.localization import COMPONENTS, kernel_heat_maps
+from misc.evaluation.localization import kernel_heat_maps
 from misc.inference.batches import map_image_files
 from misc.inference.encode import encode_texts
 from misc.pictures.heat_maps import overlay
@@ -46,7 +46,7 @@ def heat_map_panel(
         return None
     captions = [image.captions[0] for image in shown]
     texts = encode_texts(model, captions, word_vectors, quiet=True).to(batch.maps.device)
-    kernels = model.localization_kernels(texts, min(COMPONENTS, texts.shape[1]))
+    kernels = model.localization_kernels(texts, model.config.heat_map_components)
     tiles = []
     for image, maps, kernel in zip(shown, batch.maps, kernels, strict=True):
         photo = load_image(image.path).resize((TILE_SIDE, TILE_SIDE))
