@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from misc.data.captioned_images import CaptionedImage
 from misc.words.noun_phrases import noun_phrases
@@ -21,7 +22,7 @@ class CaptionPhrases:
         heads: dict[str, int] = {}
         self.texts: list[list[str]] = []  # of each image
         self.heads: list[list[int]] = []  # of each of them, places of head nouns
-        for image in images:
+        for image in tqdm(images, unit="image", desc="noun phrases", disable=None):
             found = dict(each for text in image.captions for each in noun_phrases(text))
             self.texts.append(list(found))
             self.heads.append([heads.setdefault(head, len(heads)) for head in found.values()])
