@@ -30,11 +30,11 @@ from misc.runtime.files import replacing
 ASKED = {  # what is asked of photographs, by their ids
     208901: ("an airplane",),
     214753: ("a horse", "a pizza"),
-    165518: ("a motorcycle", "a person"),
+    165518: ("a motorcycle",),
     126107: ("a bird", "a bus"),
-    516008: ("a laptop", "an elephant"),
-    547336: ("a fire hydrant",),
+    516008: ("a laptop", "a mouse", "an elephant"),
     358083: ("a cat",),
+    547336: ("a cup",),
     160012: ("a person",),
 }
 RIGHT, WRONG, ABSENT = (
