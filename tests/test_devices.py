@@ -77,7 +77,7 @@ def twin_steps(device, loss, **changes):
         (HardNegativeLoss(num_negatives=3), {"clip_norm": 1.0, "ema": 0.99}),
         (SoftmaxLoss(), {}),
         (SoftmaxLoss(joint=True), {"location_dropout": 0.2}),
-        (LocationLoss(SoftmaxLoss()), {}),
+        (LocationLoss(SoftmaxLoss(), SoftmaxLoss()), {}),
         (ContrastiveLoss(), {"sru_layers": 1}),
         (ContrastiveLoss(), {"image_pooling": "gpo", "text_pooling": "gpo"}),
         (SoftmaxLoss(), {"image_pooling": "max", "text_pooling": "max"}),

@@ -39,8 +39,8 @@ class LossSettings:
     location_phrases: int = setting(
         0,
         "with --location-weight and --images-per-batch: if positive, so many noun phrases of each "
-        "image's captions, drawn anew in each epoch, are to be found somewhere in it, too, and "
-        "nowhere in images whose captions name no such thing; for captions in English",
+        "image's captions, drawn anew in each epoch of the warm-up, are to be found somewhere in "
+        "it, too, and nowhere in images whose captions name no such thing; for captions in English",
         group=LOSS,
         within=AT_LEAST_0,
     )

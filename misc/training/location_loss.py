@@ -20,7 +20,8 @@ class LocationLoss(nn.Module):
 
     Args:
         loss: of captions.
-        of_phrases: of phrases, where there are any; it leaves pairs of what may be the same out.
+        of_phrases: of phrases, leaving out pairs of what may be the same; ``None``: phrases do not
+            count.
         weight: factor on what is added.
         sharpness: factor on the similarities before the exponential.
     """
@@ -34,7 +35,7 @@ class LocationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = loss
-        self.of_phrases = of_phrases or loss
+        self.of_phrases = of_phrases
         self.weight = weight
         self.sharpness = sharpness
 
@@ -72,29 +73,31 @@ class LocationLoss(nn.Module):
         ) + self.weight * self.loss.of_similarities(
             of_images[:, all_captions], of_texts[captions], *described
         )
-        if things is not None:
-            similarities = of_images[:, ~all_captions], of_texts[~captions]
-            total = total + self.weight * self._phrases(*similarities, things, owners[~captions])
-        return total
-
-    def _phrases(
-        self, of_images: Tensor, of_phrases: Tensor, things: NamedThings, owners: Tensor
-    ) -> Tensor:
-        """Sum the loss over P phrases: (N, phrases of all), (P, images of all) -> scalar."""
-        heads = things.heads[things.heads >= 0]
-        phrases = torch.arange(len(heads), device=heads.device)
-        return self.of_phrases.one_way(
-            of_images,
-            things.of_images[:, gather_rows(heads)],
-            (owners, phrases + first_row(len(heads))),
-        ) + self.of_phrases.one_way(
-            of_phrases,
-            gather_rows(things.of_images)[:, heads].T,
-            (phrases, owners + first_row(len(of_images))),
-        )
+        if things is None or self.of_phrases is None:
+            return total
+        similarities = of_images[:, ~all_captions], of_texts[~captions]
+        phrases = _of_phrases(self.of_phrases, *similarities, things, owners[~captions])
+        return total + self.weight * phrases
 
     def similarities(self, locations: Tensor, texts: Tensor) -> Tensor:
         """Compare locations (N, L, D) of images with texts (M, D): (N, M), from -1 to 1."""
         each = torch.einsum("nld,md->nlm", locations, texts.to(locations.dtype)).float()
         log_sum = torch.logsumexp(self.sharpness * each, dim=1)
         return (log_sum - math.log(locations.shape[1])) / self.sharpness
+
+
+def _of_phrases(
+    loss: PairLoss, of_images: Tensor, of_phrases: Tensor, things: NamedThings, owners: Tensor
+) -> Tensor:
+    """Sum the loss of P phrases: (N, phrases of all), (P, images of all) -> scalar."""
+    heads = things.heads[things.heads >= 0]
+    phrases = torch.arange(len(heads), device=heads.device)
+    return loss.one_way(
+        of_images,
+        things.of_images[:, gather_rows(heads)],
+        (owners, phrases + first_row(len(heads))),
+    ) + loss.one_way(
+        of_phrases,
+        gather_rows(things.of_images)[:, heads].T,
+        (phrases, owners + first_row(len(of_images))),
+    )

@@ -32,15 +32,17 @@ def learning_rate(config: TrainConfig, epoch: float) -> float:
 
 def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
     """Return the loss that an epoch is trained on."""
-    loss = _pair_loss(config, epoch, joint=config.images_per_batch > 0)
+    warm = epoch < config.warmup_epochs
+    loss: PairLoss = HardNegativeLoss(config.margin, config.num_negatives)
+    if warm:
+        loss = _warmup_loss(config, joint=config.images_per_batch > 0)
     if not config.location_weight:
         return loss
-    return LocationLoss(loss, _pair_loss(config, epoch, joint=False), config.location_weight)
+    of_phrases = _warmup_loss(config, joint=False) if warm else None
+    return LocationLoss(loss, of_phrases, config.location_weight)
 
 
-def _pair_loss(config: TrainConfig, epoch: int, joint: bool) -> PairLoss:
-    if epoch >= config.warmup_epochs:
-        return HardNegativeLoss(config.margin, config.num_negatives)
+def _warmup_loss(config: TrainConfig, joint: bool) -> PairLoss:
     if config.warmup_loss == "all":
         return ContrastiveLoss(config.margin)
     return SoftmaxLoss(config.softmax_scale, joint)

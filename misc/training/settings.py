@@ -103,10 +103,12 @@ def _check_together(config: TrainConfig) -> None:
             f"--cached-crops {config.cached_crops}: crops are cached with --cache-features; "
             "without it, each epoch crops each image anew"
         )
-    if config.location_phrases and not (config.location_weight and config.images_per_batch):
+    together = config.location_weight, config.images_per_batch, config.warmup_epochs
+    if config.location_phrases and not all(together):
         raise ValueError(
             f"--location-phrases {config.location_phrases}: phrases are looked for with "
-            "--location-weight, in batches of images (--images-per-batch)"
+            "--location-weight, in batches of images (--images-per-batch), in the warm-up "
+            "(--warmup-epochs)"
         )
     if config.cycle_epochs and config.epochs > config.cycle_epochs:
         raise ValueError(

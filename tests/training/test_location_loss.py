@@ -58,3 +58,5 @@ def test_a_phrase_is_looked_for_where_its_head_noun_is_not_named_and_in_its_own_
     of_phrases = 0 - logits[:, 1].log_softmax(0)[2]
     of_their_images = -logits[0].log_softmax(0)[0]
     torch.testing.assert_close(found - without, 0.5 * (of_phrases + of_their_images) / 2)
+    uncounted = LocationLoss(SoftmaxLoss(joint=True), weight=0.5)
+    torch.testing.assert_close(uncounted(images, texts, locations, None, owners, things), without)

@@ -1,3 +1,5 @@
+from types import NoneType
+
 import pytest
 
 from misc.config import TrainConfig
@@ -34,10 +36,10 @@ def test_one_cycle_rises_to_the_highest_rate_and_falls_to_nothing():
 
 def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
     config = TrainConfig(warmup_epochs=1, location_weight=0.5, images_per_batch=2)
-    for epoch, kind in ((0, SoftmaxLoss), (1, HardNegativeLoss)):
+    for epoch, kind, phrases in ((0, SoftmaxLoss, SoftmaxLoss), (1, HardNegativeLoss, NoneType)):
         loss = loss_of_epoch(config, epoch)
         assert isinstance(loss, LocationLoss)
-        assert (type(loss.loss), type(loss.of_phrases), loss.weight) == (kind, kind, 0.5)
+        assert (type(loss.loss), type(loss.of_phrases), loss.weight) == (kind, phrases, 0.5)
         assert isinstance(loss_of_epoch(TrainConfig(warmup_epochs=1), epoch), kind)
     warm = loss_of_epoch(config, 0)
     assert isinstance(warm, LocationLoss)

@@ -71,8 +71,12 @@ def test_settings_out_of_range_are_refused_with_the_name_of_their_option(options
             "--location-phrases 3: phrases are looked for with --location-weight",
         ),
         (
-            (TrainConfig(location_phrases=3, location_weight=1.0),),
+            (TrainConfig(location_phrases=3, location_weight=1.0, warmup_epochs=1),),
             r"--location-phrases 3: .* in batches of images \(--images-per-batch\)",
+        ),
+        (
+            (TrainConfig(location_phrases=3, location_weight=1.0, images_per_batch=4),),
+            r"--location-phrases 3: .* in the warm-up \(--warmup-epochs\)",
         ),
         ((TrainConfig(cycle="round"),), "--cycle round: it is one of one-cycle, cosine"),
         ((TrainConfig(), ModelConfig(sru_layers=0)), "--sru-layers 0: it must be at least 1"),
