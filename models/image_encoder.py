@@ -81,7 +81,7 @@ class ImageEncoder(nn.Module):
         """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, h * w, D)."""
         embeddings, maps = self.embed_with_maps(images)
         locations = F.linear(maps.flatten(2).transpose(1, 2), self.projection.weight)
-        return embeddings, F.normalize(locations.float(), dim=2).to(locations.dtype)
+        return embeddings, F.normalize(locations, dim=2)
 
     def _embed(self, maps: Tensor) -> Tensor:
         if self.training and self.location_dropout:
