@@ -74,7 +74,11 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
     torch.manual_seed(0)
     settings, config = PRESETS[preset]
     config = dataclasses.replace(
-        config, batch_size=batch, images_per_batch=batch * together, captions_per_image=0
+        config,
+        batch_size=batch,
+        images_per_batch=batch * together,
+        captions_per_image=0,
+        location_phrases=0,
     )
     model = JointEmbedding(settings).to(memory_format=torch.channels_last)
     mark_frozen_parts(model, config)
