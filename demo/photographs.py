@@ -24,8 +24,8 @@ from misc.embedder import Embedder
 from misc.evaluation.localization import both_peaks, points_in_boxes
 from misc.pictures.heat_maps import OPACITY, mark_peaks, overlay
 from misc.pictures.panels import contact_sheet
+from misc.pictures.png import save_small_png
 from misc.pictures.presence import strength, titled
-from misc.runtime.files import replacing
 
 ASKED = {  # what is asked of photographs, by their ids
     208901: ("an airplane",),
@@ -112,13 +112,8 @@ def main(args: argparse.Namespace) -> Path:
         for heading in (RIGHT, WRONG, ABSENT)
     ]
     sheet = contact_sheet([group for group in groups if group[1]], TILE, in_row=3)
-    # A palette: a third of the size, for a difference that the eye does not see.
-    palette = sheet.quantize(256)
     output: Path = args.output
-    with replacing(output) as temporary:
-        sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
-            temporary, format="PNG", optimize=True
-        )
+    save_small_png(sheet, output)
     return output
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from misc.cli import run
 from misc.config import default_data_root
-from misc.runtime.files import replacing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -45,6 +44,8 @@ def take_screenshot(browser: "Browser", url: str, output: Path) -> None:
     """Search, look closer, ask, and write a picture of the whole page, 1280 pixels wide."""
     from PIL import Image
 
+    from misc.pictures.png import save_small_png
+
     page = browser.new_page(viewport=SIZE)
     page.goto(url)
     page.get_by_label("Look for").fill(QUESTION)
@@ -58,11 +59,8 @@ def take_screenshot(browser: "Browser", url: str, output: Path) -> None:
     page.get_by_label("Where is …").blur()
     page.wait_for_function("[...document.images].every(image => image.complete)")
     with Image.open(io.BytesIO(page.screenshot(full_page=True))) as picture:
-        # A palette: a third of the size, for a difference that the eye does not see.
-        palette = picture.convert("RGB").quantize(256)
+        save_small_png(picture, output)
     page.close()
-    with replacing(output) as temporary:
-        palette.save(temporary, format="PNG", optimize=True)
 
 
 def main(args: argparse.Namespace) -> Path:

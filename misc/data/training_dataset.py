@@ -90,14 +90,15 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
         if not texts:
             raise ValueError(failures[0].reason)
         item = TrainingItem(picture, self.images[place].image_id, texts, failures)
-        return item if self.phrases is None else self._with_phrases(item, place, generator)
+        if self.phrases is None or self.epoch >= self.config.warmup_epochs:
+            return item
+        return self._with_phrases(item, place, self.phrases, generator)
 
     def _with_phrases(
-        self, item: TrainingItem, place: int, generator: torch.Generator
+        self, item: TrainingItem, place: int, phrases: CaptionPhrases, generator: torch.Generator
     ) -> TrainingItem:
         """Add phrases to the captions of an item, as many as there are to be."""
-        assert self.phrases is not None
-        texts, heads = self.phrases.texts[place], self.phrases.heads[place]
+        texts, heads = phrases.texts[place], phrases.heads[place]
         drawn = torch.randperm(len(texts), generator=generator)[: self.config.location_phrases]
         chosen = drawn.sort().values.tolist()
         found = self.word_vectors.vectors_of([texts[number] for number in chosen])
@@ -110,7 +111,7 @@ class TrainingDataset(Dataset["TrainingItem | Failure"]):
             texts=item.texts + [vectors for vectors, _ in used],
             failures=item.failures + apart(found)[1],
             heads=[-1] * len(item.texts) + [head for _, head in used],
-            named=self.phrases.named(place),
+            named=phrases.named(place),
         )
 
     def _seed(self, index: int) -> int:

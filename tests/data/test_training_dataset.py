@@ -152,7 +152,9 @@ def test_phrases_follow_the_captions_of_their_image_with_what_they_name(toy_root
         for image, captions in zip(read_captions(paths, ("train",)), said, strict=False)
     ]
     transform = training_transform(32, 0.5, flip=False, statistics=STATISTICS)
-    config = TrainConfig(images_per_batch=3, location_weight=1.0, location_phrases=2)
+    config = TrainConfig(
+        images_per_batch=3, location_weight=1.0, location_phrases=2, warmup_epochs=8
+    )
     dataset = TrainingDataset(images, transform, find_word_vectors("", paths), config)
     assert dataset.phrases is not None
     animals = ["two dogs", "a cat", "the cat"]
@@ -172,6 +174,9 @@ def test_phrases_follow_the_captions_of_their_image_with_what_they_name(toy_root
         assert things is not None
         drawn.append(tuple(things.heads[2:].tolist()))
     assert set(drawn) == {(0, 2), (2, 2)}
+    dataset.epoch = 8  # the warm-up is over, and phrases do not count
+    batch = collate([dataset[item] for item in range(3)])
+    assert (batch.things, batch.owners.tolist()) == (None, [0, 1, 1, 2])
 
 
 def test_a_caption_without_words_costs_itself_and_is_named_and_not_its_image(toy_root):
