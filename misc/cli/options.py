@@ -174,7 +174,8 @@ def _add_image_size(group: argparse._ArgumentGroup) -> None:
         "--image-size",
         type=positive,
         metavar="N",
-        help="side of the square that images are squeezed to, in pixels (default: the model's own)",
+        help="side of the square that images are squeezed to, in pixels; heat maps from 1.5 times "
+        "the model's input size on are the mean of those of both sizes (default: the model's own)",
     )
 
 
