@@ -25,7 +25,7 @@ class MaxPool(nn.Module):
     def forward(self, values: Tensor, lengths: Tensor) -> Tensor:
         """Pool values (B, C, N), valid up to lengths (B,), to (B, C)."""
         valid = valid_places(lengths.to(values.device), values.shape[2])
-        return values.masked_fill(~valid[:, None], float("-inf")).amax(dim=2)
+        return values.masked_fill(~valid[:, None], float("-inf")).max(dim=2).values
 
 
 class GeneralizedPool(nn.Module):
