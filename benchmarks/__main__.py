@@ -7,6 +7,7 @@ A quick run writes no file. What was learnt is in benchmarks/notes.md, which goe
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ RESULTS, NOTES = Path("benchmarks/results.md"), Path("benchmarks/notes.md")
 
 
 def main(args: argparse.Namespace) -> None:
+    # Like Ctrl-C, after which subprocess.run ends what it runs.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rows = []
     with inputs.folder() as folder:
         for module in MODULES:

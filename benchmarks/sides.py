@@ -110,8 +110,8 @@ def _serve(questions: Connection, side: Side, plain: bool) -> None:
         use_fast_products()
     memory.reset_peak()
     before = memory.resident()
-    questions.send("prepared")
-    with contextlib.suppress(EOFError):  # the parent has no more questions
+    with contextlib.suppress(EOFError, ConnectionError):  # no more questions, or nobody to ask
+        questions.send("prepared")
         while True:
             question = questions.recv()
             if question == "memory":

@@ -85,7 +85,6 @@ class LocationLoss(nn.Module):
         sharpened = (self.sharpness * texts).to(locations.dtype)
         each = F.linear(locations, sharpened)  # (N, L, M)
         # No maximum is taken out first: e to the power of the sharpness is far from overflowing.
-        # Nor is there a copy in float32, which would take as long as the product.
         log_sum = each.exp().sum(dim=1, dtype=torch.float32).log()
         return (log_sum - math.log(locations.shape[1])) / self.sharpness
 
