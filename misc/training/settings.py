@@ -101,7 +101,7 @@ def _check_together(config: TrainConfig) -> None:
     if config.cached_crops and not config.cache_features:
         raise ValueError(
             f"--cached-crops {config.cached_crops}: crops are cached with --cache-features; "
-            "without it, each epoch crops each image anew"
+            "use --cached-crops 0: without maps, each epoch crops each image anew"
         )
     together = config.location_weight, config.images_per_batch, config.warmup_epochs
     if config.location_phrases and not all(together):
