@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from misc.config import PRECISIONS
 from misc.inference.fused_convolutions import fuse_activations
-from models.backbones import ResNetTrunk, TimmTrunk
+from models.backbones import TimmTrunk
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
 
@@ -24,28 +24,27 @@ logger = logging.getLogger(__name__)
 def accelerate(model: JointEmbedding, precision: str = "float32") -> JointEmbedding:
     """Copy a model for inference; the copy has the same methods and cannot be trained.
 
-    Batch norms become part of the convolutions before them, in ResNets on the CPU activations do,
-    too, and images are laid out channels last, which changes results by float32's rounding alone.
+    Batch norms become part of the convolutions before them, on the CPU many activations do, too,
+    and images are laid out channels last, which changes results by float32's rounding alone.
 
     Args:
         model: any; it is left as it is.
         precision: "float32"; or "bfloat16" for convolutions and matrix products, which embed with
             a cosine of about 0.9999 to float32.
     """
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
+    fast, dtype = copy.deepcopy(model).eval().requires_grad_(False), getattr(torch, precision)
     fold_batch_norms(fast.image_encoder.trunk)
+    fuse_activations(fast.image_encoder.trunk, dtype)
     if not _computes_the_same(fast, model):
         logger.info("the batch norms of %s cannot be folded", model.config.backbone)
         unfolded = copy.deepcopy(model.image_encoder.trunk)
         fast.image_encoder.trunk = unfolded.eval().requires_grad_(False)
-    fast.image_encoder.to(getattr(torch, precision))
+    fast.image_encoder.to(dtype)
     fast.image_encoder.to(memory_format=torch.channels_last)
     fast.image_encoder.pool.float()  # its weights, if it has learned any
     for layer in fast.text_encoder.sru.rnn_lst:  # its small recurrence stays in float32
         assert isinstance(layer, SRUCell)
-        layer.weight = nn.Parameter(layer.weight.to(getattr(torch, precision)), requires_grad=False)
-    if isinstance(fast.image_encoder.trunk, ResNetTrunk):
-        fuse_activations(fast.image_encoder.trunk)
+        layer.weight = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
     return fast
 
 

@@ -1,26 +1,39 @@
-"""ResNets on the CPU with each ReLU, and each sum before it, as part of the convolution before."""
+"""Networks on the CPU with activations, and sums before them, as part of the convolution before."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from models.backbones import ResNetTrunk
+from models.backbones import ResNetTrunk, TimmTrunk
+
+# What oneDNN calls them, and their numbers.
+ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.SiLU: ("swish", []),
+}
 
 
-def fuse_activations(trunk: ResNetTrunk) -> None:
+def fuse_activations(trunk: ResNetTrunk | TimmTrunk, dtype: torch.dtype) -> None:
     """Have oneDNN do what follows a convolution while its results are still at hand.
 
-    By themselves, these small operations read and write each map again, for a fifth of the time.
+    By themselves, these small operations read and write each map again, for a fifth of the time
+    and more.
 
     Args:
         trunk: whose batch norms are part of its convolutions; it is changed, and cannot be trained.
+        dtype: that it will compute in.
     """
+    if not _can_fuse(next(trunk.parameters()).device, dtype):
+        return
+    if isinstance(trunk, TimmTrunk):
+        _fuse_neighbours(trunk)
+        return
     stem = trunk[0]
     assert isinstance(stem, nn.Conv2d)
-    if not _can_fuse(stem.weight):
-        return
     trunk[0], trunk[2] = FusedConvolution(stem), nn.Identity()  # 1 was a batch norm, 2 a ReLU
     for stage in trunk:
         if isinstance(stage, nn.Sequential):
@@ -29,34 +42,65 @@ def fuse_activations(trunk: ResNetTrunk) -> None:
                     setattr(stage, name, FusedBlock(block))
 
 
-def _can_fuse(weight: Tensor) -> bool:
-    """Say whether this torch, on this processor, computes in the precision of a weight like that.
+def _fuse_neighbours(module: nn.Module) -> None:
+    """Fuse each convolution with what is left of a norm of timm's right after it: an activation."""
+    previous = ""
+    for name, child in list(module.named_children()):
+        before = getattr(module, previous, None)
+        activation = _only_activation(child)
+        if activation and type(before) is nn.Conv2d:  # timm has some that pad by themselves
+            setattr(module, previous, FusedConvolution(before, *activation))
+            setattr(module, name, nn.Identity())
+        else:
+            _fuse_neighbours(child)
+        previous = name
+
+
+def _only_activation(module: nn.Module) -> tuple[str, list[float]] | None:
+    """Return the activation that is all there is in a sequence, if there is one."""
+    if not isinstance(module, nn.Sequential):
+        return None
+    layers = [layer for layer in module if not isinstance(layer, nn.Identity)]
+    return ACTIVATIONS.get(type(layers[0])) if len(layers) == 1 else None
+
+
+def _can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
+    """Say whether this torch, on this processor, computes so.
 
     Torch's own compiler uses these operations, but they are in no manual.
     """
     operations: Any = torch.ops.mkldnn
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if not hasattr(operations, "_convolution_pointwise"):
         return False
-    return weight.dtype is torch.float32 or bool(operations._is_mkldnn_bf16_supported())
+    return dtype is torch.float32 or bool(operations._is_mkldnn_bf16_supported())
 
 
 class FusedConvolution(nn.Module):
-    """ReLU of a convolution, or of its sum with other maps; channels last, or bfloat16 fails."""
+    """Activation of a convolution, or of its sum with other maps.
 
-    def __init__(self, convolution: nn.Conv2d) -> None:
+    Args:
+        convolution: it is laid out channels last, or bfloat16 fails.
+        activation: as oneDNN calls it.
+        numbers: of the activation.
+    """
+
+    def __init__(
+        self, convolution: nn.Conv2d, activation: str = "relu", numbers: Sequence[float] = ()
+    ) -> None:
         super().__init__()
         self.convolution = convolution.to(memory_format=torch.channels_last)
+        self.activation: Any = activation, list(numbers), ""
 
     def forward(self, images: Tensor, added: Tensor | None = None) -> Tensor:
-        """Compute ReLU(convolution(images) + added): (B, C, H, W) -> (B, D, h, w)."""
+        """Compute activation(convolution(images) + added): (B, C, H, W) -> (B, D, h, w)."""
         layer, operation = self.convolution, torch.ops.mkldnn._convolution_pointwise
         settings = layer.weight, layer.bias, layer.padding, layer.stride, layer.dilation
         if added is None:
-            maps: Tensor = operation(images, *settings, layer.groups, "relu", [], "")
+            maps: Tensor = operation(images, *settings, layer.groups, *self.activation)
         else:
-            how: Any = "add", 1.0, "relu", [], ""
+            how: Any = "add", 1.0, *self.activation
             maps = operation.binary(images, added, *settings, layer.groups, *how)
         return maps
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from misc.inference import fused_convolutions
 from misc.inference.acceleration import fold_batch_norms
-from misc.inference.fused_convolutions import FusedConvolution, fuse_activations
-from models.backbones import ResNetTrunk
+from misc.inference.fused_convolutions import ACTIVATIONS, FusedConvolution, fuse_activations
+from models.backbones import ResNetTrunk, build_trunk
+from tests.models.backbones import LITE
 
 
 @torch.inference_mode()
@@ -50,24 +51,51 @@ def test_a_fused_trunk_computes_the_same_without_a_relu_of_its_own(name, stages)
             nn.init.constant_(module.weight, 0.5)
     fold_batch_norms(trunk)
     fused = copy.deepcopy(trunk)
-    fuse_activations(fused)
+    fuse_activations(fused, torch.float32)
     images = torch.randn(2, 3, 64, 96)
     torch.testing.assert_close(fused(images), trunk(images), rtol=1e-3, atol=1e-4)
     assert not any(isinstance(module, nn.ReLU) for module in fused.modules())
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_activations_are_those_of_torch(activation, dtype):
+    layer = nn.Conv2d(4, 6, 1).to(dtype)
+    images = 10 * torch.randn(2, 4, 8, 10).to(dtype)  # some results are above 6
+    found = FusedConvolution(layer, *ACTIVATIONS[activation])(images)
+    torch.testing.assert_close(found, activation()(layer(images)), rtol=0.02, atol=0.02)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("name", [LITE, "timm/efficientnet_b0"])
+def test_in_networks_of_timm_activations_of_norms_are_fused(name):
+    trunk = build_trunk(name, 4).eval()
+    fold_batch_norms(trunk)
+    fused, images = copy.deepcopy(trunk), torch.randn(1, 3, 64, 96)
+    fuse_activations(fused, torch.float32)
+    expected = trunk(images)
+    torch.testing.assert_close(fused(images), expected, rtol=1e-3, atol=1e-3 * expected.max())
+    before, after = (
+        sum(type(module) in ACTIVATIONS for module in network.modules())
+        for network in (trunk, fused)
+    )
+    assert after < before / 2  # others follow convolutions that pad by themselves
+
+
 def test_where_torch_lacks_the_operations_the_trunk_is_left_as_it_is(monkeypatch):
-    monkeypatch.setattr(fused_convolutions, "_can_fuse", lambda weight: False)
+    monkeypatch.setattr(fused_convolutions, "_can_fuse", lambda device, dtype: False)
     trunk = ResNetTrunk("resnet18", 1).eval()
     before = list(trunk.modules())
-    fuse_activations(trunk)
+    fuse_activations(trunk, torch.float32)
     assert list(trunk.modules()) == before
 
 
 def test_gpus_and_processors_without_bfloat16_are_left_alone(monkeypatch):
-    assert not fused_convolutions._can_fuse(torch.empty(1, device="meta"))
+    cpu = torch.device("cpu")
+    assert not fused_convolutions._can_fuse(torch.device("meta"), torch.float32)
     for supported in (True, False):
         operations = torch.ops.mkldnn
         monkeypatch.setattr(operations, "_is_mkldnn_bf16_supported", lambda s=supported: s)
-        assert fused_convolutions._can_fuse(torch.empty(1, dtype=torch.bfloat16)) is supported
-        assert fused_convolutions._can_fuse(torch.empty(1))
+        assert fused_convolutions._can_fuse(cpu, torch.bfloat16) is supported
+        assert fused_convolutions._can_fuse(cpu, torch.float32)
