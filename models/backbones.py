@@ -137,6 +137,14 @@ def trunk_parts(trunk: ResNetTrunk | TimmTrunk) -> list[nn.Module]:
     return parts
 
 
+def trial_image(trunk: ResNetTrunk | TimmTrunk) -> Tensor:
+    """Make an image (1, 3, H, W) that a trunk can take, to compare two ways to compute its map."""
+    side = trunk.side if isinstance(trunk, TimmTrunk) else TRIAL_SIDE
+    like = next(trunk.parameters())
+    pixels = torch.linspace(-2, 2, 3 * side**2, dtype=like.dtype, device=like.device)
+    return pixels.view(1, 3, side, side)
+
+
 @torch.inference_mode()
 def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     """Count the parts of a trunk that come before the last ``trained`` ones with weights.
@@ -150,9 +158,7 @@ def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     weighted = [place for place, part in enumerate(parts) if any(True for _ in part.parameters())]
     if trained >= len(weighted):
         raise ValueError(f"--trained-parts {trained}: the network has {len(weighted)} with weights")
-    side = trunk.side if isinstance(trunk, TimmTrunk) else TRIAL_SIDE
-    device = next(trunk.parameters()).device
-    images = torch.linspace(-2, 2, 3 * side**2, device=device).view(1, 3, side, side)
+    images = trial_image(trunk)
     training = trunk.training
     trunk.eval()
     try:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from misc.config import PRECISIONS
+from misc.inference.folded_norms import can_fold, fold_batch_norms
 from misc.inference.fused_convolutions import fuse_activations
-from models.backbones import TimmTrunk
 from models.joint_embedding import JointEmbedding
 from models.sru import SRUCell
 
@@ -33,12 +32,11 @@ def accelerate(model: JointEmbedding, precision: str = "float32") -> JointEmbedd
             a cosine of about 0.9999 to float32.
     """
     fast, dtype = copy.deepcopy(model).eval().requires_grad_(False), getattr(torch, precision)
-    fold_batch_norms(fast.image_encoder.trunk)
-    fuse_activations(fast.image_encoder.trunk, dtype)
-    if not _computes_the_same(fast, model):
+    if can_fold(fast.image_encoder.trunk):
+        fold_batch_norms(fast.image_encoder.trunk)
+        fuse_activations(fast.image_encoder.trunk, dtype)
+    else:
         logger.info("the batch norms of %s cannot be folded", model.config.backbone)
-        unfolded = copy.deepcopy(model.image_encoder.trunk)
-        fast.image_encoder.trunk = unfolded.eval().requires_grad_(False)
     fast.image_encoder.to(dtype)
     fast.image_encoder.to(memory_format=torch.channels_last)
     fast.image_encoder.pool.float()  # its weights, if it has learned any
@@ -51,34 +49,6 @@ def accelerate(model: JointEmbedding, precision: str = "float32") -> JointEmbedd
 def precision_of(model: JointEmbedding) -> str:
     """Say which precision an accelerated model computes in, as ``accelerate`` takes it."""
     return str(model.image_encoder.convolution.weight.dtype).removeprefix("torch.")
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Make each batch norm part of the convolution that is registered right before it."""
-    previous = ""
-    for name, child in list(module.named_children()):
-        before = getattr(module, previous, None)
-        if isinstance(child, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            setattr(module, previous, fuse_conv_bn_eval(before, child))
-            # Norms of timm do their activation, too: a child of theirs.
-            setattr(module, name, nn.Sequential(*child.children()))
-        else:
-            fold_batch_norms(child)
-        previous = name
-
-
-@torch.inference_mode()
-def _computes_the_same(fast: JointEmbedding, model: JointEmbedding) -> bool:
-    """Compare the trunks, if it is timm's: in one, anything may be registered after anything."""
-    trunk, original = fast.image_encoder.trunk, model.image_encoder.trunk
-    if not isinstance(original, TimmTrunk):
-        return True
-    device = next(trunk.parameters()).device
-    images = torch.linspace(-2, 2, 3 * model.config.input_size**2, device=device)
-    images = images.view(1, 3, model.config.input_size, -1)
-    expected = copy.deepcopy(original).eval()(images)
-    error = (trunk(images) - expected).abs().max()
-    return bool(error <= 1e-3 * expected.abs().max())
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from misc.data.captioned_images import CaptionedImage
 from misc.data.training_batches import TrainingBatch
 from misc.data.training_dataset import TrainingDataset, load_batches
 from misc.data.transforms import Views
+from misc.inference.folded_norms import folding_norms
 from misc.runtime.distributed import (
     broadcast_buffers,
     is_main,
@@ -89,7 +90,7 @@ def train_epoch(
         monitor = CollapseMonitor(0.0)
     set_trainable(run.model, config, progress.epoch)
     model = parallel(run.model)
-    with _epoch_bar(run, total) as bar:
+    with _epoch_bar(run, total) as bar, folding_norms(run.model.image_encoder.trunk):
         word_dim = run.model.config.word_dim
         for batch in readable(loader, config.crop_size, word_dim, dataset.phrases):
             run.set_rate(learning_rate(config, progress.epoch + progress.drawn / total))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from misc.inference import fused_convolutions
-from misc.inference.acceleration import fold_batch_norms
+from misc.inference.folded_norms import fold_batch_norms
 from misc.inference.fused_convolutions import ACTIVATIONS, FusedConvolution, fuse_activations
 from models.backbones import ResNetTrunk, build_trunk
 from tests.models.backbones import LITE
