@@ -33,6 +33,7 @@ PHOTOS = (
         weight_decay=0.01,
         warmup_epochs=8,
         location_weight=1.0,
+        location_share=0.5,
         location_phrases=4,
         crop_size=416,
         crop_min_scale=0.5,

@@ -77,11 +77,16 @@ class ImageEncoder(nn.Module):
         maps = self.unprojected_maps(images)
         return self._embed(maps), maps
 
-    def embed_with_locations(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, h * w, D)."""
+    def embed_with_locations(self, images: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, L, D).
+
+        Of all locations, L are drawn at random, the same in a batch: that share of them.
+        """
         embeddings, maps = self.embed_with_maps(images)
-        locations = F.linear(maps.flatten(2).transpose(1, 2), self.projection.weight)
-        return embeddings, F.normalize(locations, dim=2)
+        locations = maps.flatten(2).transpose(1, 2)  # (B, h * w, D)
+        if share < 1:
+            locations = locations[:, _drawn(locations.shape[1], share).to(maps.device)]
+        return embeddings, F.normalize(F.linear(locations, self.projection.weight), dim=2)
 
     def _embed(self, maps: Tensor) -> Tensor:
         if self.training and self.location_dropout:
@@ -93,8 +98,8 @@ class ImageEncoder(nn.Module):
         """Leave locations out at random, the same in a batch, but never more than pooling needs."""
         locations = maps.flatten(2)  # (B, D, h * w)
         count = locations.shape[2]
-        left = max(self.pool.k_max, round(count * (1 - self.location_dropout)))
-        return locations[:, :, torch.randperm(count)[:left].to(maps.device), None]
+        share = max(self.pool.k_max / count, 1 - self.location_dropout)
+        return locations[:, :, _drawn(count, share).to(maps.device), None]
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]
@@ -107,3 +112,8 @@ class ImageEncoder(nn.Module):
                 f"images of {height}x{width} pixels give {locations} locations, fewer than the "
                 f"{self.pool.k_max} that are pooled; they need at least {side}x{side} pixels"
             )
+
+
+def _drawn(count: int, share: float) -> Tensor:
+    """Draw a share of ``count`` places at random, at least one, in order."""
+    return torch.randperm(count)[: max(1, round(count * share))].sort().values

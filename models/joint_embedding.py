@@ -110,15 +110,15 @@ class JointEmbedding(
         return F.embedding_bag(components, rows, per_sample_weights=values.abs(), mode="sum")
 
     def forward(
-        self, images: Tensor, vectors: Tensor, lengths: Tensor, with_locations: bool = False
+        self, images: Tensor, vectors: Tensor, lengths: Tensor, location_share: float = 0.0
     ) -> tuple[Tensor, ...]:
         """Embed images and captions for training: (B, D), (M, D).
 
-        ``with_locations`` adds the projected maps of the images as unit rows: (B, h * w, D).
+        A share of the locations adds their projected maps as unit rows: (B, share * h * w, D).
         """
-        if not with_locations:
+        if not location_share:
             return self.encode_image(images), self.encode_text(vectors, lengths)
-        embeddings, locations = self.image_encoder.embed_with_locations(images)
+        embeddings, locations = self.image_encoder.embed_with_locations(images, location_share)
         return embeddings, self.encode_text(vectors, lengths), locations
 
     def save_pretrained(  # type: ignore[override]

@@ -30,7 +30,7 @@ class WeldonPool2d(nn.Module):
         Raises:
             ValueError: if the maps have fewer locations than ``k_max`` or ``k_min``.
         """
-        locations = maps.flatten(2)  # (B, C, h*w)
+        locations = maps.flatten(2).contiguous()  # (B, C, h*w)
         needed = max(self.k_max, self.k_min)
         if locations.shape[2] < needed:
             height, width = maps.shape[2:]

@@ -51,7 +51,8 @@ def add_gradients(
     Returns:
         This process's share of the loss, a scalar without gradient.
     """
-    settings = model, seeds, precision, isinstance(loss_function, LocationLoss)
+    share = loss_function.share if isinstance(loss_function, LocationLoss) else 0.0
+    settings = model, seeds, precision, share
     if not chunk_size:
         return _backward(_loss(loss_function, _embed(batch, 0, *settings), batch))
     return _chunked(batch.chunks(chunk_size), batch, loss_function, *settings)
@@ -94,7 +95,7 @@ def _embed(
     model: nn.Module,
     seeds: tuple[int, ...],
     precision: str,
-    with_locations: bool,
+    location_share: float,
 ) -> tuple[Tensor, ...]:
     """Embed images and captions, and with them the locations of images if they are asked for."""
     device = chunk.images.device
@@ -104,7 +105,7 @@ def _embed(
     statistics = contextlib.nullcontext() if counted else keeping_statistics(model)
     with statistics, autocast(device, precision):
         images, captions, *locations = model(
-            chunk.images, chunk.vectors, chunk.lengths, with_locations
+            chunk.images, chunk.vectors, chunk.lengths, location_share
         )
     return images.float(), captions.float(), *locations
 

@@ -58,12 +58,28 @@ def test_locations_are_the_projected_maps_as_unit_rows_beside_the_same_embedding
         torch.randn(3, 4, 5),
         torch.tensor([4, 1, 2]),
     )
-    *embeddings, locations = model(images, texts, lengths, with_locations=True)
+    *embeddings, locations = model(images, texts, lengths, location_share=1)
     for found, expected in zip(embeddings, model(images, texts, lengths), strict=True):
         assert torch.equal(found, expected)
     maps = model.activation_maps(images)  # (2, 12, 4, 6)
     expected = maps[1, :, 2, 3] / maps[1, :, 2, 3].norm()
     torch.testing.assert_close(locations[1, 2 * 6 + 3], expected)
+
+
+def test_a_share_of_the_locations_is_drawn_anew_each_time(model):
+    images, texts = torch.randn(2, 3, 32, 48), (torch.randn(1, 4, 5), torch.tensor([4]))
+    every = model(images, *texts, location_share=1)[2]  # (2, 24, 12)
+    seen = set()
+    for _ in range(20):
+        some = model(images, *texts, location_share=0.25)[2]
+        assert some.shape == (2, 6, 12)
+        distances = torch.cdist(some[0], every[0]), torch.cdist(some[1], every[1])
+        places, others = (distance.argmin(dim=1).tolist() for distance in distances)
+        assert places == others == sorted(set(places))
+        assert max(distance.min(dim=1).values.max() for distance in distances) < 1e-3
+        seen.update(places)
+    assert seen == set(range(24))
+    assert model(images, *texts, location_share=0.001)[2].shape == (2, 1, 12)
 
 
 def test_embedding_follows_equation_1(model):

@@ -44,16 +44,18 @@ def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(loss, batch, 
     assert_same(gradients(chunked), gradients(whole))
 
 
-def test_dropout_and_batch_norms_are_the_same_in_both_passes_and_statistics_count_once():
+@pytest.mark.parametrize("loss", [LOSS, LocationLoss(LOSS, share=0.5)])
+def test_what_is_drawn_is_the_same_in_both_passes_and_batch_norms_count_once(loss):
     batch = pairs(7)
     twin, chunked = (small_model(EVERYTHING, dropout=0.3).train() for _ in range(2))
     embedded = []
     for number, chunk in enumerate(batch.chunks(3)):  # a graph of all chunks, in memory at once
         seed_generators(torch.device("cpu"), 5, 0, number)
-        embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths))
+        share = 0.5 if isinstance(loss, LocationLoss) else 0
+        embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths, share))
     embeddings = (torch.cat(parts) for parts in zip(*embedded, strict=True))
-    LOSS(*embeddings, batch.image_ids, batch.owners).backward()
-    add_gradients(chunked, batch, LOSS, (5,), chunk_size=3)
+    loss(*embeddings, batch.image_ids, batch.owners).backward()
+    add_gradients(chunked, batch, loss, (5,), chunk_size=3)
     assert_same(gradients(chunked), gradients(twin))
     for name, buffer in twin.named_buffers():
         assert torch.equal(chunked.get_buffer(name), buffer), name
