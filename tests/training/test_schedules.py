@@ -35,8 +35,9 @@ def test_one_cycle_rises_to_the_highest_rate_and_falls_to_nothing():
 
 
 def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
-    settings = {"location_weight": 0.5, "location_share": 0.25}
-    config = TrainConfig(warmup_epochs=1, images_per_batch=2, **settings)
+    config = TrainConfig(
+        warmup_epochs=1, images_per_batch=2, location_weight=0.5, location_share=0.25
+    )
     for epoch, kind, phrases in ((0, SoftmaxLoss, SoftmaxLoss), (1, HardNegativeLoss, NoneType)):
         loss = loss_of_epoch(config, epoch)
         assert isinstance(loss, LocationLoss)
