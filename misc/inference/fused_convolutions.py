@@ -44,12 +44,16 @@ def fuse_activations(trunk: ResNetTrunk | TimmTrunk, dtype: torch.dtype) -> None
 
 def _fuse_neighbours(module: nn.Module) -> None:
     """Fuse each convolution with what is left of a norm of timm's right after it: an activation."""
+    from timm.layers.conv2d_same import Conv2dSame
+
     previous = ""
     for name, child in list(module.named_children()):
         before = getattr(module, previous, None)
         activation = _only_activation(child)
-        if activation and type(before) is nn.Conv2d:  # timm has some that pad by themselves
-            setattr(module, previous, FusedConvolution(before, *activation))
+        if activation and isinstance(before, nn.Conv2d):
+            fused = FusedConvolution(before, *activation)
+            pads = isinstance(before, Conv2dSame)
+            setattr(module, previous, nn.Sequential(SamePadding(before), fused) if pads else fused)
             setattr(module, name, nn.Identity())
         else:
             _fuse_neighbours(child)
@@ -103,6 +107,37 @@ class FusedConvolution(nn.Module):
             how: Any = "add", 1.0, *self.activation
             maps = operation.binary(images, added, *settings, layer.groups, *how)
         return maps
+
+
+class SamePadding(nn.Module):
+    """Zeros around images, as many as TensorFlow has, which torch's own padding writes twice.
+
+    Args:
+        convolution: timm's, that they are for.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.settings = convolution.kernel_size, convolution.stride, convolution.dilation
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pad (B, C, H, W): half of the zeros, rounded down, come first."""
+        from timm.layers.padding import get_same_padding
+
+        *start, height, width = images.shape
+        each = zip((height, width), *self.settings, strict=True)
+        below, right = (get_same_padding(*numbers) for numbers in each)
+        top, left = below // 2, right // 2
+        padded = torch.empty(
+            (*start, height + below, width + right),
+            dtype=images.dtype,
+            device=images.device,
+            memory_format=torch.channels_last,
+        )
+        padded[:, :, top : top + height, left : left + width] = images
+        padded[:, :, :top] = padded[:, :, top + height :] = 0
+        padded[..., :left] = padded[..., left + width :] = 0
+        return padded
 
 
 class FusedBlock(nn.Module):
