@@ -80,8 +80,8 @@ def test_activations_are_those_of_torch(activation, dtype):
 def test_zeros_are_as_many_as_those_of_timm(kernel, stride, dilation, size):
     layer = Conv2dSame(4, 6, kernel, stride, dilation=dilation)
     images = torch.randn(2, 4, *size)
-    settings = map(list, (layer.kernel_size, layer.stride, layer.dilation))
-    expected = pad_same(images, *settings)
+    kernels, strides, dilations = [kernel] * 2, [stride] * 2, [dilation] * 2
+    expected = pad_same(images, kernels, strides, dilations)
     assert torch.equal(SamePadding(layer)(images), expected)
 
 
