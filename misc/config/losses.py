@@ -29,6 +29,13 @@ class LossSettings:
     softmax_scale: float = setting(
         20.0, "factor on the similarities in the softmax loss", group=LOSS, within=ABOVE_0
     )
+    softmax_positives: str = setting(
+        "joint",
+        "of images with several captions, in the softmax loss: joint (they share what it gives, "
+        "Khosla et al., 2020) or apart (each is compared with captions of other images alone)",
+        group=LOSS,
+        choices=("joint", "apart"),
+    )
     location_weight: float = setting(
         0.0,
         "if positive: factor on the same loss over locations of images, each of which is compared "

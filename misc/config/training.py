@@ -79,8 +79,7 @@ class TrainConfig(LossSettings):
         0,
         "if positive: a batch is of so many images, each embedded once, with captions of theirs, "
         "instead of --batch-size pairs, as published, in which an image is embedded for each "
-        "caption. All captions of an image are its positives in the softmax loss (Khosla et al., "
-        "2020)",
+        "caption",
         group=SCHEDULE,
         within=AT_LEAST_0,
     )

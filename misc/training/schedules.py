@@ -35,7 +35,8 @@ def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
     warm = epoch < config.warmup_epochs
     loss: PairLoss = HardNegativeLoss(config.margin, config.num_negatives)
     if warm:
-        loss = _warmup_loss(config, joint=config.images_per_batch > 0)
+        together = config.images_per_batch > 0 and config.softmax_positives == "joint"
+        loss = _warmup_loss(config, together)
     if not config.location_weight:
         return loss
     of_phrases = _warmup_loss(config, joint=False) if warm else None

@@ -49,3 +49,13 @@ def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
     assert isinstance(warm.loss, SoftmaxLoss)
     assert isinstance(warm.of_phrases, SoftmaxLoss)
     assert (warm.loss.joint, warm.of_phrases.joint) == (True, False)
+
+
+def test_captions_of_an_image_are_joint_in_batches_of_images_unless_they_are_to_be_apart():
+    for images, positives, joint in ((2, "joint", True), (2, "apart", False), (0, "joint", False)):
+        settings = TrainConfig(
+            warmup_epochs=1, images_per_batch=images, softmax_positives=positives
+        )
+        loss = loss_of_epoch(settings, 0)
+        assert isinstance(loss, SoftmaxLoss)
+        assert loss.joint is joint
