@@ -33,16 +33,15 @@ STEPS = {
     "photos-minilm": "",
 }
 LONGER = "--epochs {0} --cycle-epochs {0} --warmup-epochs {0}".format
-LITE2 = (
-    "--backbone timm/tf_efficientnet_lite2 --image-weights package:efficientnet-lite2 --pool-k 36 "
-    "--input-size 384 --image-size 384 --localization-size 384 --crop-size 384"
-)
+LITE0 = "--backbone timm/tf_efficientnet_lite0 --image-weights package:efficientnet-lite0"
 ROWS = {
     "photos-minilm": {
         "preset": "",
         "no phrases": "--location-phrases 0",
         "no loss over locations": "--location-phrases 0 --location-weight 0",
         "two phrases of an image": "--location-phrases 2",
+        "all locations in the loss": "--location-share 1",
+        "captions joint in the softmax": "--softmax-positives joint",
         "heat maps of 416 pixels": "--localization-size 416",
         "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2 "
         "--cached-crops 0",
@@ -67,7 +66,7 @@ ROWS = {
         "moving average": "--ema 0.99",
         "hardest negatives throughout": "--warmup-epochs 0",
         "published recipe": PUBLISHED,
-        "EfficientNet-Lite2": LITE2,
+        "EfficientNet-Lite0": LITE0,
     },
     "toy": {
         "220 steps of the preset": "",

@@ -7,7 +7,7 @@ from models.config import ModelConfig
 
 PHOTOS = (
     ModelConfig(
-        backbone="timm/tf_efficientnet_lite0",
+        backbone="timm/tf_efficientnet_lite2",
         embedding_dim=512,
         pool_k=40,
         text_pooling="max",
@@ -22,7 +22,7 @@ PHOTOS = (
     TrainConfig(
         dataset="captions",
         word_vectors="glove",
-        image_weights="package:efficientnet-lite0",
+        image_weights="package:efficientnet-lite2",
         cache_features=True,
         epochs=8,
         batch_size=128,
@@ -32,6 +32,7 @@ PHOTOS = (
         cycle_epochs=8,
         weight_decay=0.01,
         warmup_epochs=8,
+        softmax_positives="apart",
         location_weight=1.0,
         location_share=0.5,
         location_phrases=4,
