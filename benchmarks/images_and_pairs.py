@@ -65,6 +65,7 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
 
     from misc.data.training_dataset import TrainingDataset, load_batches
     from misc.data.transforms import training_transform
+    from misc.inference.folded_norms import folding_norms
     from misc.presets import PRESETS
     from misc.training.losses import HardNegativeLoss
     from misc.training.runs import Progress, Run, mark_frozen_parts, new_optimizer
@@ -95,7 +96,8 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
 
     def work() -> int:
         batches = load_batches(dataset, dataset.batches(batch), 0, torch.device("cpu"))
-        return sum(train_step(state, model, part, HardNegativeLoss())[1] for part in batches)
+        with folding_norms(model.image_encoder.trunk):
+            return sum(train_step(state, model, part, HardNegativeLoss())[1] for part in batches)
 
     return work
 

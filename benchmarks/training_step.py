@@ -44,6 +44,7 @@ def prepared(path: Path, epoch: int) -> Any:
 def ours(path: Path, size: int, epoch: int) -> Work:
     import torch
 
+    from misc.inference.folded_norms import folding_norms
     from misc.training.losses import HardNegativeLoss
     from misc.training.runs import Progress, Run
     from misc.training.steps import train_step
@@ -58,7 +59,8 @@ def ours(path: Path, size: int, epoch: int) -> Work:
     weight = model.image_encoder.projection.weight
 
     def work():
-        return train_step(step, model, pairs, loss)[0], weight.grad.numpy()
+        with folding_norms(model.image_encoder.trunk):
+            return train_step(step, model, pairs, loss)[0], weight.grad.numpy()
 
     return work
 
