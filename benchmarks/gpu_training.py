@@ -55,6 +55,7 @@ def training_step(path: Path, device: Any, precision: str, channels_last: bool) 
     import torch
 
     from misc.config import TrainConfig
+    from misc.inference.folded_norms import folding_norms
     from misc.training.losses import HardNegativeLoss
     from misc.training.runs import Progress, Run, new_optimizer
     from misc.training.steps import train_step
@@ -65,5 +66,10 @@ def training_step(path: Path, device: Any, precision: str, channels_last: bool) 
     else:
         use_planes(model.image_encoder.trunk)
     step = Run(path.parent, config, model, new_optimizer(model, config), Progress())
-    # It returns the loss as a float, so the device is done with it.
-    return lambda batch: train_step(step, model, batch.to(device), HardNegativeLoss())
+
+    def train(batch):
+        with folding_norms(model.image_encoder.trunk):
+            # It returns the loss as a float, so the device is done with it.
+            return train_step(step, model, batch.to(device), HardNegativeLoss())
+
+    return train
