@@ -76,7 +76,7 @@ def can_fold(trunk: ResNetTrunk | TimmTrunk) -> bool:
 
     In timm's networks, anything may be registered after anything: a folded copy is tried.
     """
-    if isinstance(trunk, ResNetTrunk):
+    if isinstance(trunk, ResNetTrunk) or not any(_neighbours(trunk)):
         return True
     plain = copy.deepcopy(trunk).eval()
     folded, image = copy.deepcopy(plain), trial_image(trunk)
