@@ -84,12 +84,10 @@ def epoch(preset: str, folder: Path, images: Sequence[Any], batch: int, together
     model = JointEmbedding(settings).to(memory_format=torch.channels_last)
     mark_frozen_parts(model, config)
     set_trainable(model, config, config.epochs - 1)
-    transform = training_transform(
-        config.crop_size, config.crop_min_scale, config.flip, settings.image_statistics
-    )
+    seen = config.crop_size, config.crop_min_scale, config.flip, settings.image_statistics
     texts = [text for image in images for text in image.captions]
     words = inputs.word_vectors(texts, settings.word_dim)
-    dataset = TrainingDataset(images, transform, words, config)
+    dataset = TrainingDataset(images, training_transform(*seen), words, config)
     if config.cache_features:
         dataset.features = cache(folder, model, len(images))
     state = Run(folder, config, model, new_optimizer(model, config), Progress())
