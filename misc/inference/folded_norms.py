@@ -13,13 +13,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from models.backbones import ResNetTrunk, TimmTrunk, trial_image
 
 
+class AfterNorm(nn.Sequential):
+    """What is left of a norm that was folded: those of timm do their activation, too."""
+
+
 def fold_batch_norms(module: nn.Module) -> None:
     """Make each batch norm part of the convolution before it, for good."""
     for parent, convolution, norm in list(_neighbours(module)):
         before, after = getattr(parent, convolution), getattr(parent, norm)
         setattr(parent, convolution, fuse_conv_bn_eval(before, after))
-        # Norms of timm do their activation, too: a child of theirs.
-        setattr(parent, norm, nn.Sequential(*after.children()))
+        setattr(parent, norm, AfterNorm(*after.children()))
 
 
 @contextlib.contextmanager
@@ -35,7 +38,7 @@ def folding_norms(trunk: ResNetTrunk | TimmTrunk) -> Iterator[None]:
         convolution, norm = (getattr(parent, name) for name in names)
         if not norm.training:
             vars(convolution)["forward"] = partial(_folded, copy.copy(convolution), norm)
-            vars(norm)["forward"] = nn.Sequential(*norm.children()).forward
+            vars(norm)["forward"] = AfterNorm(*norm.children()).forward
             changed += convolution, norm
     try:
         yield

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from misc.inference.folded_norms import AfterNorm
 from models.backbones import ResNetTrunk, TimmTrunk
 
 # What oneDNN calls them, and their numbers.
@@ -43,16 +44,16 @@ def fuse_activations(trunk: ResNetTrunk | TimmTrunk, dtype: torch.dtype) -> None
 
 
 def _fuse_neighbours(module: nn.Module) -> None:
-    """Fuse each convolution with what is left of a norm of timm's right after it: an activation."""
+    """Fuse each convolution with what is left of the norm folded into it: an activation."""
     from timm.layers.conv2d_same import Conv2dSame
 
     previous = ""
     for name, child in list(module.named_children()):
         before = getattr(module, previous, None)
         activation = _only_activation(child)
-        if activation and isinstance(before, nn.Conv2d):
+        pads = isinstance(before, Conv2dSame)
+        if activation and isinstance(before, nn.Conv2d) and (pads or _is_plain(before)):
             fused = FusedConvolution(before, *activation)
-            pads = isinstance(before, Conv2dSame)
             setattr(module, previous, nn.Sequential(SamePadding(before), fused) if pads else fused)
             setattr(module, name, nn.Identity())
         else:
@@ -60,9 +61,15 @@ def _fuse_neighbours(module: nn.Module) -> None:
         previous = name
 
 
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    """Say whether a convolution does nothing of its own, such as other padding."""
+    zeros = convolution.padding_mode == "zeros" and not isinstance(convolution.padding, str)
+    return zeros and type(convolution) is nn.Conv2d
+
+
 def _only_activation(module: nn.Module) -> tuple[str, list[float]] | None:
-    """Return the activation that is all there is in a sequence, if there is one."""
-    if not isinstance(module, nn.Sequential):
+    """Return the activation that is all there is left of a norm, if there is one."""
+    if not isinstance(module, AfterNorm):
         return None
     layers = [layer for layer in module if not isinstance(layer, nn.Identity)]
     return ACTIVATIONS.get(type(layers[0])) if len(layers) == 1 else None

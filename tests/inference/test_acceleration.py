@@ -11,23 +11,16 @@ from misc.inference.acceleration import accelerate, accelerate_for, has_fast_bfl
 from models.backbones import count_before, trunk_parts
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
-from tests.models.backbones import LITE, small
+from tests.models.backbones import LITE, small, with_used_norms
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(params=["resnet18", "resnet50"])
 def model(request):
-    """A small model whose batch norms have seen something, so that folding them matters."""
     torch.manual_seed(0)
-    model = JointEmbedding(ModelConfig(request.param, 3, 32, 3, word_dim=7, sru_layers=2)).eval()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
-            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-    return model
+    config = ModelConfig(request.param, 3, 32, 3, word_dim=7, sru_layers=2)
+    return with_used_norms(JointEmbedding(config).eval())
 
 
 @pytest.fixture

@@ -7,19 +7,12 @@ from torch import nn
 
 from misc.inference.folded_norms import can_fold, folding_norms
 from models.backbones import build_trunk
-from tests.models.backbones import LITE
+from tests.models.backbones import LITE, with_used_norms
 
 
 def used(trunk):
-    """Norms that have seen something, so that folding them matters."""
     torch.manual_seed(0)
-    for module in trunk.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.get_buffer("running_mean"), -0.2, 0.2)
-            nn.init.uniform_(module.get_buffer("running_var"), 0.5, 2)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-    return trunk.double()
+    return with_used_norms(trunk).double()
 
 
 def gradients(trunk, images):

@@ -8,7 +8,7 @@ from timm.layers.padding import pad_same
 from torch import nn
 
 from misc.inference import fused_convolutions
-from misc.inference.folded_norms import fold_batch_norms
+from misc.inference.folded_norms import AfterNorm, fold_batch_norms
 from misc.inference.fused_convolutions import (
     ACTIVATIONS,
     FusedConvolution,
@@ -99,6 +99,27 @@ def test_in_networks_of_timm_activations_of_norms_are_fused(name, left):
         for network in (trunk, fused)
     )
     assert (after, before > 30) == (left, True)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "settings", [{"padding_mode": "reflect", "padding": 1}, {"padding": "same"}]
+)
+def test_convolutions_that_pad_otherwise_are_left_alone(settings):
+    trunk = build_trunk(LITE, 4).eval()
+    layer, rest = nn.Conv2d(3, 4, 3, **settings), AfterNorm(nn.ReLU())
+    trunk.network = nn.Sequential(layer, rest)
+    fuse_activations(trunk, torch.float32)
+    assert list(trunk.network) == [layer, rest]
+
+
+@torch.inference_mode()
+def test_activations_that_were_no_norms_are_left_alone():
+    trunk = build_trunk(LITE, 4).eval()
+    layers = [nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU())]
+    trunk.network = nn.Sequential(*layers)
+    fuse_activations(trunk, torch.float32)
+    assert list(trunk.network) == layers
 
 
 def test_where_torch_lacks_the_operations_the_trunk_is_left_as_it_is(monkeypatch):
