@@ -134,7 +134,8 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         texts.to(device), args.components or model.config.heat_map_components
     )
     size = args.image_size or model.config.localization_size
-    batches = map_image_files(model, images, size, args.batch_size, args.workers)
+    options = args.batch_size, args.workers, args.affinity
+    batches = map_image_files(model, images, size, *options)
     if checkpoint.reference is None:
         logger.info("the checkpoint has no images of reference: unknown whether phrases are there")
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from misc.data.paths import DataPaths
     from misc.runtime.failures import Failure
+    from models.config import ModelConfig
 
 # And the captioned photographs that they belong to.
 DATASETS = {
@@ -130,11 +131,24 @@ def paths_of(args: argparse.Namespace) -> "DataPaths":
     return dataclasses.replace(paths, visual_genome=args.visual_genome or paths.visual_genome)
 
 
-def protocol(name: str, size: int, components: int, sigma: float) -> str:
+def heat_maps_of(args: argparse.Namespace, config: "ModelConfig") -> tuple[int, int, float, float]:
+    """Say what heat maps are asked for: size, components, sigma and affinity."""
+    own = config.localization_affinity
+    return (
+        args.image_size or config.localization_size,
+        args.components or config.heat_map_components,
+        args.peak_sigma,
+        own if args.affinity is None else args.affinity,
+    )
+
+
+def protocol(name: str, size: int, components: int, sigma: float, affinity: float) -> str:
     """Say how the figures come about, on a data set, with images of a size in pixels."""
+    shared = f"heat maps shared with affinity {affinity:.3g}, " if affinity else ""
     return (
         f"Pointing game on {name}, images of {size} x {size} pixels, {components} components, "
-        f"smoothed by {sigma:.3g} of the side; percent of peaks inside of their region's box"
+        f"{shared}smoothed by {sigma:.3g} of the side; percent of peaks inside of their region's "
+        "box"
     )
 
 
@@ -159,16 +173,15 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     questions = read_questions(paths, args.dataset, *choice, left_out).first(args.limit)
     if args.save_hits:
         check_table(args.save_hits, sum(len(image.phrases) for image in questions.images))
-    size = args.image_size or model.config.localization_size
-    components = args.components or model.config.heat_map_components
-    options = components, args.peak_sigma, args.batch_size, args.workers, args.first_sentence
-    game = play(model, word_vectors, questions.images, size, *options)
+    options = args.batch_size, args.workers, args.first_sentence
+    described = heat_maps_of(args, model.config)
+    game = play(model, word_vectors, questions.images, *described, *options)
     by_category = args.dataset == "coco"
     asked = questions.images, game, checkpoint.reference, by_category, args.first_sentence
     presence = measure_presence(model, word_vectors, *asked)
     name = args.dataset + (f" ({questions.source})" if questions.source else "")
     results: dict[str, Any] = {
-        "protocol": protocol(name, size, components, args.peak_sigma),
+        "protocol": protocol(name, *described),
         **summarize(game, questions, by_category),
         **presence,
         "annotations_left_out": len(left_out),

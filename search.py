@@ -145,6 +145,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
             args.components or model.config.heat_map_components,
             batch_size=args.batch_size,
             workers=min(args.workers, args.top // args.batch_size),
+            affinity=args.affinity,
         )
     results = {"queries": [dataclasses.asdict(answer) for answer in answers], "left_out": left_out}
     write_json(results, args.json)

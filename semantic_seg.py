@@ -120,7 +120,8 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     share = own_share(len(images), args.batch_size)
     own = [images[place] for place in share]
     files = [image.path for image in own]
-    batches = map_image_files(model, files, size, args.batch_size, workers=args.workers)
+    options = args.batch_size, args.workers, args.affinity
+    batches = map_image_files(model, files, size, *options)
     scores = score_images(own, batches, texts.to(device), kernels, args.threshold)
     results: dict[str, Any] = {
         "protocol": f"Segmentation on {split}, images of {size} x {size} pixels, "

@@ -115,7 +115,11 @@ class Embedder:
 
     @torch.inference_mode()
     def localize(
-        self, image: ImageSource, texts: Sequence[str], components: int | None = None
+        self,
+        image: ImageSource,
+        texts: Sequence[str],
+        components: int | None = None,
+        affinity: float | None = None,
     ) -> Tensor:
         """Compute a heat map for each text over one image: (M, h, w), on the CPU.
 
@@ -124,12 +128,14 @@ class Embedder:
             texts: what to look for.
             components: how many of a text's components count, the largest; ``None`` is the
                 model's own number.
+            affinity: of ``share_alike``; ``None`` is the model's own.
 
         Raises:
             ValueError: if the image cannot be read, or a text has no word.
         """
         embeddings = self.embed_texts(texts).to(self.device)
-        _, maps = embed_and_map(self.model, self._pixels([image], self.localization_size))
+        pixels = self._pixels([image], self.localization_size)
+        _, maps = embed_and_map(self.model, pixels, affinity)
         components = components or self.model.config.heat_map_components
         kernels = self.model.localization_kernels(embeddings, components)
         return kernel_heat_maps(maps[0], kernels).cpu()

@@ -143,6 +143,13 @@ class ModelConfig:
         group=IMAGE_PATH,
         within=AT_LEAST_1,
     )
+    localization_affinity: float = setting(
+        0.0,
+        "these heat maps are shared among locations that look alike, which fills things and quiets "
+        "the rest: factor on the cosines of their maps in a softmax; 0: not shared, as published",
+        group=IMAGE_PATH,
+        within=AT_LEAST_0,
+    )
     # By which images are normalised, in R, G and B from 0 to 1; they follow from the weights that
     # training starts from, and are no options.
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)

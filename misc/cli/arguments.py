@@ -31,6 +31,14 @@ def positive(text: str) -> int:
     return number
 
 
+def not_negative(text: str) -> float:
+    """Parse a finite number that is not below 0, for argparse."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{number} is not a number from 0 on")
+    return number
+
+
 def share(text: str) -> float:
     """Parse a number from 0 up to, but not including, 1, for argparse."""
     number = float(text)

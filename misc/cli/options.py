@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
-from misc.cli.arguments import SHORT_NAMES, positive, precision_name, share
+from misc.cli.arguments import SHORT_NAMES, not_negative, positive, precision_name, share
 from misc.cli.scripts import LEFT_OUT_STATUS
 from misc.config import TrainConfig, default_data_root
 
@@ -211,6 +211,7 @@ def localization_options(
         + (f"{components})" if components else "the model's own, 180 for the weights of 2018)"),
     )
     _add_image_size(group)
+    _add_affinity(group)
     if threshold is not None:
         group.add_argument(
             "-ct",
@@ -224,6 +225,16 @@ def localization_options(
     if peaks:
         add_peak_sigma(group)
     return parser
+
+
+def _add_affinity(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--affinity",
+        type=not_negative,
+        metavar="X",
+        help="share heat maps among locations that look alike, by a softmax of X times the cosines "
+        "of their maps; 0: not (default: the model's own, 0 for the weights of 2018)",
+    )
 
 
 def add_peak_sigma(group: argparse._ActionsContainer) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from misc.data.region_images import RegionImage
 from misc.evaluation.localization import both_peaks, kernel_heat_maps, peaks, points_in_boxes
 from misc.evaluation.presence import MOST_IMAGES
-from misc.inference.batches import MappedBatch, map_image_files
-from misc.inference.encode import TEXT_BATCH, encode_texts
+from misc.inference.batches import MappedBatch, map_image_files, share_alike
+from misc.inference.encode import text_kernels
 from misc.runtime.distributed import gather_lists, in_order, own_share
 from misc.words.token_vectors import TokenVectors
 from models.joint_embedding import JointEmbedding
@@ -55,6 +55,7 @@ def play(
     image_size: int,
     components: int,
     sigma: float,
+    affinity: float,
     batch_size: int = 8,
     workers: int = 0,
     first_sentence: bool = False,
@@ -68,23 +69,20 @@ def play(
         image_size: side of the square that images are squeezed to, in pixels.
         components: how many of a phrase's components count.
         sigma: of the smoothed peak, as a share of the map's sides.
+        affinity: of ``share_alike``, for all peaks but the published.
         batch_size: images in a batch.
         workers: threads that read images; 0 reads them in this one.
         first_sentence: True embeds only the first sentence of a phrase.
     """
-    device = next(model.parameters()).device
-    readable = [(place, image.path) for place, image in enumerate(images) if image.path]
-    own = [readable[place] for place in own_share(len(readable), batch_size)]
-    places, files = [place for place, _ in own], [path for _, path in own]
+    readable = [place for place, image in enumerate(images) if image.path]
+    places = [readable[place] for place in own_share(len(readable), batch_size)]
+    asked = [images[place] for place in places]
+    files = [image.path for image in asked if image.path]
     kept: dict[int, Tensor] = {}
-    mapped = map_image_files(model, files, image_size, batch_size, workers=workers)
+    mapped = map_image_files(model, files, image_size, batch_size, workers, affinity=0)
 
-    def kernels(phrases: list[str]) -> Tensor:
-        texts = encode_texts(model, phrases, word_vectors, TEXT_BATCH, first_sentence, True)
-        return model.localization_kernels(texts.to(device), components)
-
-    batches, asked = _keeping(mapped, places, kept), [images[place] for place in places]
-    scored = score_images(asked, batches, kernels, sigma)
+    kernels = text_kernels(model, word_vectors, components, first_sentence)
+    scored = score_images(asked, _keeping(mapped, places, kept), kernels, sigma, affinity)
     game = _gather(images, ((places[index], scores) for index, scores in scored))
     rows = [torch.empty(0, model.config.embedding_dim), *kept.values()]
     return Game(*game, *in_order(torch.cat(rows), torch.tensor([*kept], dtype=torch.long)))
@@ -106,14 +104,16 @@ def score_images(
     batches: Iterable[MappedBatch],
     kernels: Callable[[list[str]], Tensor],
     sigma: float,
+    affinity: float = 0.0,
 ) -> Iterator[tuple[int, Scores | None]]:
     """Score image by image; their maps live only as long as their batch.
 
     Args:
         images: all of them.
-        batches: maps of all images.
+        batches: maps of all images, not shared.
         kernels: turns M texts into localisation kernels (M, D).
         sigma: of the smoothed peak, as a share of the map's sides.
+        affinity: of ``share_alike``, for all peaks but the published.
 
     Yields:
         The place of an image and the scores of its phrases; ``None`` if it could not be read.
@@ -122,20 +122,25 @@ def score_images(
         for failure in failures:
             logger.warning("left out: %s", failure.reason)
             yield failure.index, None
+        if not indices:
+            continue
         phrases = [spoken_phrases(images[index]) for index in indices]
         weights = kernels([text for group in phrases for text in group])
         groups = weights.split([len(group) for group in phrases])
-        for index, image_maps, group in zip(indices, maps, groups, strict=True):
-            heat = kernel_heat_maps(image_maps, group).cpu()
-            yield index, score_regions(images[index], heat, sigma)
+        shared = share_alike(maps, affinity)
+        for index, plain, alike, group in zip(indices, maps, shared, groups, strict=True):
+            published = kernel_heat_maps(plain, group).cpu()
+            heat = kernel_heat_maps(alike, group).cpu() if affinity else published
+            yield index, score_regions(images[index], heat, published, sigma)
 
 
-def score_regions(image: RegionImage, heat: Tensor, sigma: float) -> Scores:
+def score_regions(image: RegionImage, heat: Tensor, published: Tensor, sigma: float) -> Scores:
     """Say what hits the boxes of an image.
 
     Args:
         image: with R phrases.
         heat: (S, h, w), the heat maps of its phrases that are not blank.
+        published: the same as of Eq. 9, before maps are shared.
         sigma: of the smoothed peak, as a share of the map's sides.
 
     Returns:
@@ -144,7 +149,7 @@ def score_regions(image: RegionImage, heat: Tensor, sigma: float) -> Scores:
     spoken = torch.tensor([bool(phrase.strip()) for phrase in image.phrases])
     points = torch.full((len(spoken), 3, 2), float("nan"))
     points[spoken, :2] = both_peaks(heat, image.size, sigma)
-    points[spoken, 2] = peaks(heat, image.size, corner=True)
+    points[spoken, 2] = peaks(published, image.size, corner=True)
     highest, middle, corner = points.unbind(dim=1)
     centre = torch.tensor(image.size).div(2).expand(len(spoken), 2)
     is_largest = largest_boxes(image)

@@ -140,20 +140,45 @@ def embed_sample(
     return torch.cat([rows for _, rows, _ in embed_image_files(model, sample, image_size, count)])
 
 
-def embed_and_map(model: JointEmbedding, images: Tensor) -> tuple[Tensor, Tensor]:
+def share_alike(maps: Tensor, affinity: float) -> Tensor:
+    """Let each location of maps (B, D, h, w) be the mean of all, as they are like it.
+
+    Not in the paper: self-attention of the locations, as unit vectors, without any weights to
+    learn. Heat maps of shared maps fill the things that they find, and lose what stands alone.
+
+    Args:
+        maps: not projected.
+        affinity: factor on the cosines in the softmax; 0 leaves the maps as they are.
+    """
+    if not affinity:
+        return maps
+    locations = F.normalize(maps.flatten(2).transpose(1, 2), dim=2)  # (B, h * w, D)
+    shared = F.scaled_dot_product_attention(locations, locations, locations, scale=affinity)
+    return shared.transpose(1, 2).reshape(maps.shape)
+
+
+def embed_and_map(
+    model: JointEmbedding, images: Tensor, affinity: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Embed images (B, 3, H, W) and keep their maps G: (B, D), (B, D, h, w).
 
     Images that are much larger than the model takes them for retrieval are embedded at that size,
     as pooling k locations means something else on maps of many more. Their maps are the mean of
     those of both sizes: at the larger one small things are seen better, at the smaller one large.
+
+    Args:
+        model: in eval mode.
+        images: normalised.
+        affinity: of ``share_alike``; ``None`` is the model's own.
     """
     embeddings, maps = model.encode_image_with_maps(images)
     side = model.config.input_size
-    if images.shape[3] < MUCH_LARGER * side:
-        return embeddings, maps
-    smaller = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
-    embeddings, coarse = model.encode_image_with_maps(smaller)
-    return embeddings, (maps + F.interpolate(coarse, maps.shape[2:], mode="bilinear")) / 2
+    if images.shape[3] >= MUCH_LARGER * side:
+        smaller = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+        embeddings, coarse = model.encode_image_with_maps(smaller)
+        maps = (maps + F.interpolate(coarse, maps.shape[2:], mode="bilinear")) / 2
+    own = model.config.localization_affinity
+    return embeddings, share_alike(maps, own if affinity is None else affinity)
 
 
 @torch.inference_mode()
@@ -163,9 +188,10 @@ def map_image_files(
     image_size: int,
     batch_size: int,
     workers: int = 0,
+    affinity: float | None = None,
 ) -> Iterator[MappedBatch]:
-    """Do ``embed_and_map`` to image files; arguments as for ``embed_image_files``."""
-    compute = partial(embed_and_map, model)
+    """Do ``embed_and_map`` to image files; other arguments as for ``embed_image_files``."""
+    compute = partial(embed_and_map, model, affinity=affinity)
     for batch, computed in _each_batch(model, compute, paths, image_size, batch_size, workers):
         if computed is None:
             nothing = torch.empty(0, model.config.embedding_dim)

@@ -1,7 +1,7 @@
 """Embed many images or texts with a model, in batches."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -93,6 +93,20 @@ def encode_texts(
         embeddings.append(encoded)
     count.tell(logger, quiet)
     return torch.cat(embeddings) if embeddings else torch.empty(0, model.config.embedding_dim)
+
+
+def text_kernels(
+    model: JointEmbedding, word_vectors: TokenVectors, components: int, first_sentence: bool = False
+) -> Callable[[list[str]], Tensor]:
+    """Make what turns M texts into localisation kernels (M, D), on the model's device."""
+    device = next(model.parameters()).device
+
+    def kernels(texts: list[str]) -> Tensor:
+        options = {"first_sentence": first_sentence, "quiet": True}
+        embeddings = encode_texts(model, texts, word_vectors, **options)
+        return model.localization_kernels(embeddings.to(device), components)
+
+    return kernels
 
 
 def encode_pairs(

@@ -8,14 +8,11 @@ python -m misc.pictures failures ranks.parquet -p runs/toy/best.pt --top 20 -o o
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from misc.cli import run
 from misc.cli.arguments import positive
 from misc.cli.options import common_options, localization_options, model_options, script_parser
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -77,7 +74,7 @@ def draw_failures(args: argparse.Namespace) -> dict[str, Any]:
     from misc.cli import write_json
     from misc.data.paths import DataPaths
     from misc.inference.acceleration import accelerate
-    from misc.inference.encode import encode_texts
+    from misc.inference.encode import text_kernels
     from misc.inference.loading import load_with_words
     from misc.pictures.misses import draw_misses, read_misses
     from misc.pictures.png import save_png
@@ -89,14 +86,10 @@ def draw_failures(args: argparse.Namespace) -> dict[str, Any]:
     model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
     model = accelerate(model, args.precision)
     components = args.components or model.config.heat_map_components
-
-    def kernels(texts: list[str]) -> "Tensor":
-        options = {"first_sentence": args.first_sentence, "quiet": True}
-        encoded = encode_texts(model, texts, word_vectors, **options).to(device)
-        return model.localization_kernels(encoded, components)
-
+    kernels = text_kernels(model, word_vectors, components, args.first_sentence)
     size = args.image_size or model.config.localization_size
-    sheet, failures = draw_misses(kinds, model, kernels, size, args.batch_size, args.workers)
+    how = {"batch_size": args.batch_size, "workers": args.workers, "affinity": args.affinity}
+    sheet, failures = draw_misses(kinds, model, kernels, size, **how)
     file: Path = args.output or args.table.with_suffix(".png")
     save_png(sheet, file)
     print(file)  # noqa: T201

@@ -4,6 +4,7 @@ import functools
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -28,7 +29,7 @@ def write_sheet(
     answers: Sequence[Answer],
     image_size: int,
     components: int,
-    **options: int,
+    **options: Any,  # noqa: ANN401
 ) -> list[str]:
     """Write a PNG of the images that each query found, its heat map over each.
 
@@ -39,7 +40,7 @@ def write_sheet(
         answers: to the queries.
         image_size: side of the square that images are squeezed to for the model, in pixels.
         components: how many of a query's components count.
-        options: ``batch_size`` and ``workers``, of ``map_image_files``.
+        options: ``batch_size``, ``workers`` and ``affinity``, of ``map_image_files``.
 
     Returns:
         The names of the images that could not be read, each of which is logged.

@@ -14,7 +14,7 @@ def test_a_hit_in_any_box_of_a_phrase_counts_and_stricter_is_the_largest():
     image = image_of(boxes, [0, 0, 1, 1])
     heat = torch.zeros(2, 10, 10)
     heat[0, 5, 5] = heat[1, 4, 4] = 1  # their centres are at (55, 55) and (45, 45)
-    scores = score_regions(image, heat, 0.1)
+    scores = score_regions(image, heat, heat, 0.1)
     hits = dict(zip(POINTS, scores.hits.T.tolist(), strict=True))
     assert hits == {
         "pointing_game": [True, True],
@@ -41,7 +41,7 @@ def test_each_way_to_point_has_its_own_column():
     heat = torch.zeros(4, 10, 10)
     heat[:, 0, 9] = 1.5  # its centre is at (95, 5), its corner at (90, 0)
     heat[:, 6:9, 2:5] = 1
-    scores = score_regions(image, heat, 0.1)
+    scores = score_regions(image, heat, heat, 0.1)
     ways = [POINTS.index(f"pointing_game{way}") for way in ("", "/published", "/smoothed")]
     chosen = scores.hits[:, [*ways, POINTS.index("centre_baseline")]]
     assert chosen.int().tolist() == torch.eye(4).int().tolist()

@@ -78,8 +78,10 @@ def twin_of_the_centre(folder):
 def test_the_centre_baseline_on_real_phrases_with_one_box_is_that_of_a_twin(real_data):
     root = real_data / "flickr8k_full"
     questions = read_entities(DataPaths(root, "flickr30k"), "val")
+    flat = [torch.zeros(len(one.phrases), 1, 1) for one in questions.images]
     scored = [
-        score_regions(one, torch.zeros(len(one.phrases), 1, 1), 0.1) for one in questions.images
+        score_regions(one, heat, heat, 0.1)
+        for one, heat in zip(questions.images, flat, strict=True)
     ]
     hits = torch.cat([scores.hits for scores in scored])
     game = Game(Scores(hits, torch.empty(len(hits), 2, 2)), torch.arange(len(hits)), [], *NOTHING)
