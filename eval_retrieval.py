@@ -10,7 +10,7 @@ Examples:
 
 import argparse
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from misc.cli import Evaluated, evaluate_and_report, listed, run
 from misc.cli.arguments import positive
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from misc.data.paths import DataPaths
     from misc.runtime.failures import Failure
 
+CSLS = "CSLS: csls/ is by similarities without hubs, told by {} images and captions of training"
+NO_1K = "1K protocol: not given, as it takes {:,} images, and {:,} can be read"
 COCO_TEST_IMAGES = 5000  # a set of this size is also scored by the paper's "1K" protocol
 
 
@@ -95,33 +97,32 @@ def listed_and_found(
 
 def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Compute the metrics and lay them out as a table."""
+    from misc.checkpoints.checkpoint import read_checkpoint
     from misc.data.paths import data_paths
-    from misc.evaluation.protocols import format_protocols, protocol_metrics
     from misc.evaluation.query_tables import RANK_COLUMNS, rank_rows
     from misc.evaluation.retrieval import rank_pairs, summarize
     from misc.inference.acceleration import accelerate
     from misc.inference.encode import encode_pairs
-    from misc.inference.loading import load_with_words
+    from misc.inference.loading import build_with_words
     from misc.runtime.tables import write_table
 
     paths = data_paths(args.data_root, args.dataset, args.captions, args.images)
     left_out: list[Failure] = []
     listed_images, images = listed_and_found(args, paths, left_out)
-    model, word_vectors = load_with_words(args.path, device, paths, args.word_vectors)
+    checkpoint = read_checkpoint(args.path)
+    model, words = build_with_words(checkpoint, args.path, device, paths, args.word_vectors)
     size = args.image_size or model.config.input_size
     model = accelerate(model, args.precision)
     embedded: list[CaptionedImage] = []
-    inputs = images, word_vectors, size, args.batch_size, args.workers, args.first_sentence
+    inputs = images, words, size, args.batch_size, args.workers, args.first_sentence
     embeddings = encode_pairs(model, *inputs, embedded=embedded)
     rankings = rank_pairs(*embeddings, folds=args.folds)
     lacking = len(listed_images) - len(embedded) + len(left_out)
-    thousand, lines = one_thousand(args, lacking, embeddings)
-    positives = protocol_metrics(embedded, *embeddings[:2]) if args.protocol else {}
+    further = further_scores(args, lacking, embedded, embeddings, checkpoint.reference)
     results: dict[str, Any] = {
         **summarize(rankings),
-        **thousand,
-        **positives,
-        "protocol": "; ".join([_protocol(args, size), *lines[:1]]),
+        **further.metrics,
+        "protocol": "; ".join([_protocol(args, size), *further.titles]),
         "images": len(embedded),
         "captions": len(embeddings[1]),
         "missing_images": [image.image_id for image in listed_images if not image.found],
@@ -130,8 +131,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     }
     rows = rank_rows(rankings, embedded)
     save = functools.partial(write_table, args.save_ranks, RANK_COLUMNS, rows)
-    lines += format_protocols(positives) if positives else []
-    table = report(f"{args.dataset} {args.split}", len(listed_images), results, lines)
+    table = report(f"{args.dataset} {args.split}", len(listed_images), results, further.lines)
     return Evaluated(results, table, save if args.save_ranks else None)
 
 
@@ -152,23 +152,54 @@ def report(split: str, count: int, results: dict[str, Any], lines: list[str]) ->
     return "\n".join([title, format_metrics(results), *lines])
 
 
-def one_thousand(
-    args: argparse.Namespace, left_out: int, embeddings: "tuple[torch.Tensor, ...]"
-) -> tuple[dict[str, float], list[str]]:
-    """Score by the paper's "1K" protocol, if the set is of its size; and say so, or why not."""
-    from misc.evaluation.retrieval import format_metrics, retrieval_metrics
+class Further(NamedTuple):
+    """What is scored beside the similarities of all."""
 
-    images, captions, caption_image = embeddings
-    count = len(images)
-    if args.folds != 1 or not count <= COCO_TEST_IMAGES <= count + left_out:
-        return {}, []
-    if count < COCO_TEST_IMAGES:
-        needed = f"it takes {COCO_TEST_IMAGES:,} images, and {count:,} can be read"
-        return {}, [f"1K protocol: not given, as {needed}"]
-    metrics = retrieval_metrics(images, captions, caption_image, folds=5)
-    title = "1K protocol: 1K/ is the mean over 5 folds of 1,000 images"
-    prefixed = {f"1K/{key}": value for key, value in metrics.items()}
-    return prefixed, [title, format_metrics(metrics)]
+    metrics: dict[str, float]
+    titles: list[str]  # what they are
+    lines: list[str]  # of the report
+
+
+def further_scores(
+    args: argparse.Namespace,
+    left_out: int,
+    images: "list[CaptionedImage]",
+    embeddings: "tuple[torch.Tensor, torch.Tensor, torch.Tensor]",
+    reference: "torch.Tensor | None",
+) -> Further:
+    """Score without hubs, if the model can tell them, and by the other protocols.
+
+    Args:
+        args: as parsed.
+        left_out: how many images and annotations there are no embeddings of.
+        images: that were embedded.
+        embeddings: of ``encode_pairs``.
+        reference: the checkpoint's.
+    """
+    from misc.evaluation.protocols import format_protocols, protocol_metrics
+    from misc.evaluation.retrieval import format_metrics, rank_pairs, summarize
+
+    found = Further({}, [], [])
+
+    def add(prefix: str, title: str, folds: int, reference: "torch.Tensor | None" = None) -> None:
+        metrics = summarize(rank_pairs(*embeddings, folds=folds, reference=reference))
+        found.metrics.update({f"{prefix}/{key}": value for key, value in metrics.items()})
+        found.titles.append(title)
+        found.lines.extend([title, format_metrics(metrics)])
+
+    if reference is not None:
+        add("csls", CSLS.format(reference.shape[1]), args.folds, reference)
+    if args.folds == 1 and len(images) <= COCO_TEST_IMAGES <= len(images) + left_out:
+        if len(images) == COCO_TEST_IMAGES:
+            add("1K", "1K protocol: 1K/ is the mean over 5 folds of 1,000 images", 5)
+        else:
+            found.titles.append(NO_1K.format(COCO_TEST_IMAGES, len(images)))
+            found.lines.append(found.titles[-1])
+    if args.protocol:
+        positives = protocol_metrics(images, *embeddings[:2])
+        found.metrics.update(positives)
+        found.lines.extend(format_protocols(positives))
+    return found
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:

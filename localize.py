@@ -136,11 +136,11 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     size = args.image_size or model.config.localization_size
     options = args.batch_size, args.workers, args.affinity
     batches = map_image_files(model, images, size, *options)
-    if checkpoint.reference is None:
+    if checkpoint.reference_images is None:
         logger.info("the checkpoint has no images of reference: unknown whether phrases are there")
 
     def percents(embeddings: "Tensor") -> "Tensor":
-        return percentiles(embeddings.float().cpu(), texts, checkpoint.reference)
+        return percentiles(embeddings.float().cpu(), texts, checkpoint.reference_images)
 
     written, failed = write_pictures(args, images, batches, kernels, percents)
     if not written:

@@ -177,7 +177,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     described = heat_maps_of(args, model.config)
     game = play(model, word_vectors, questions.images, *described, *options)
     by_category = args.dataset == "coco"
-    asked = questions.images, game, checkpoint.reference, by_category, args.first_sentence
+    asked = questions.images, game, checkpoint.reference_images, by_category, args.first_sentence
     presence = measure_presence(model, word_vectors, *asked)
     name = args.dataset + (f" ({questions.source})" if questions.source else "")
     results: dict[str, Any] = {

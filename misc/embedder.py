@@ -59,7 +59,7 @@ class Embedder:
         self.model = accelerate(build_model(checkpoint, path).to(self.device))
         self.image_size = image_size or checkpoint.image_size
         self.localization_size = image_size or checkpoint.config.localization_size
-        self.reference = checkpoint.reference
+        self.reference = checkpoint.reference_images
         self.batch_size = batch_size
         self._open_word_vectors = functools.partial(
             find_word_vectors,

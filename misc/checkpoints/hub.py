@@ -11,7 +11,7 @@ from misc.runtime.files import replacing_files
 from misc.runtime.hub import HUB_ERRORS, reason_of
 from models.joint_embedding import JointEmbedding
 
-REFERENCE = "reference.safetensors"  # embeddings of images, where a model has them
+REFERENCE = "reference.safetensors"  # images and captions, where a model has them
 # All that is read, so nothing else is downloaded.
 FILES = ["config.json", "model.safetensors", REFERENCE]
 
@@ -28,7 +28,8 @@ def save_folder(
         folder: where the files go, over those of the same names.
         model: what is written.
         card: the model card, ``README.md``; ``None`` is a short one.
-        reference: (R, D), embeddings of images of reference, if the model has them.
+        reference: (2, R, D), embeddings of images and captions of reference, if the model has
+            them.
 
     Raises:
         FullDiskError: if there is no space for it; what was there before stays whole.

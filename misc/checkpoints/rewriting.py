@@ -59,6 +59,6 @@ def describe(file: str) -> dict[str, Any]:
         "training": training,
         "word_table_sha256": checkpoint.word_table,
         "notes": checkpoint.notes,
-        "reference_images": 0 if checkpoint.reference is None else len(checkpoint.reference),
+        "reference_images": 0 if checkpoint.reference is None else checkpoint.reference.shape[1],
         "numbers": {**parts, "total": sum(parts.values())},
     }

@@ -3,15 +3,8 @@
 import torch
 from torch import Tensor
 
-REFERENCES = 1000  # images of reference that are kept with a model, at most
 MOST_IMAGES = 1000  # that are asked for what is not there, the first: little to remember
 ABSENT = 80.0  # percent; what fits better than fewer images of reference is probably not there
-
-
-def references(image_embeddings: Tensor) -> Tensor:
-    """Choose images of reference among image embeddings (N, D), evenly spread: (R, D), float16."""
-    step = -(-len(image_embeddings) // REFERENCES)
-    return image_embeddings[:: max(step, 1)].half()
 
 
 def percentiles(images: Tensor, texts: Tensor, reference: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 1024  # queries that are scored at once: memory is CHUNK x items, not queries x items
+NEIGHBOURS = 10  # of an item, that tell whether it is a hub
 DIRECTIONS = ("i2t", "t2i")
 
 
@@ -18,18 +19,35 @@ class Ranking(NamedTuple):
     first: Tensor  # (Q,), the row of the item with the highest score
 
 
+def hubness(items: Tensor, reference: Tensor) -> Tensor:
+    """Say how similar items (M, D) are to what queries are like, whatever the query: (M,).
+
+    The mean similarity of an item to those of reference (R, D), of the queries' kind, that are
+    nearest to it. Hubs, which are near to everything, are found for too many queries; half of this
+    is taken from their similarities (CSLS; Conneau et al., 2018, Eq. of Section 2.3, where the
+    items of the test itself are the reference).
+    """
+    neighbours = min(NEIGHBOURS, len(reference))
+    nearest = [
+        (chunk @ reference.to(items).T).topk(neighbours, dim=1).values
+        for chunk in items.split(CHUNK)
+    ]
+    return torch.cat(nearest).mean(dim=1)
+
+
 def _rank(
-    queries: Tensor, items: Tensor, query_ids: Tensor, item_ids: Tensor
+    queries: Tensor, items: Tensor, query_ids: Tensor, item_ids: Tensor, penalties: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Rank items for queries, relevant are equal ids: ranks (Q,) and the first item's place (Q,).
 
     A rank is 1 + the number of irrelevant items that score at least as high as the best relevant
     one, so ties with them count against the query and a collapsed model is not rewarded, while
-    equal captions of the same image are not held against each other.
+    equal captions of the same image are not held against each other. Penalties (M,) are taken
+    from the items' scores.
     """
     ranks, first = [], []
     for chunk, ids in zip(queries.split(CHUNK), query_ids.split(CHUNK), strict=True):
-        scores = chunk @ items.T  # (chunk, M)
+        scores = chunk @ items.T - penalties  # (chunk, M)
         relevant = ids[:, None] == item_ids[None, :]
         best = scores.masked_fill(~relevant, float("-inf")).amax(dim=1, keepdim=True)
         ranks.append(1 + ((scores >= best) & ~relevant).sum(dim=1))
@@ -47,7 +65,11 @@ def _summary(ranks: Tensor) -> dict[str, float]:
 
 
 def rank_pairs(
-    images: Tensor, captions: Tensor, caption_image: Tensor, folds: int = 1
+    images: Tensor,
+    captions: Tensor,
+    caption_image: Tensor,
+    folds: int = 1,
+    reference: Tensor | None = None,
 ) -> list[dict[str, Ranking]]:
     """Rank captions for images, "i2t", and images for captions, "t2i", on each fold.
 
@@ -56,11 +78,17 @@ def rank_pairs(
         captions: (M, D) caption embeddings with unit rows.
         caption_image: (M,) the row of ``images`` that each caption describes.
         folds: into how many consecutive groups of images the set is cut.
+        reference: (2, R, D), images and captions of training, by which hubs are told (see
+            ``hubness``); ``None`` ranks by similarity alone.
 
     Raises:
         ValueError: if shapes or rows do not fit, or an embedding is not finite (it is named).
     """
     _check(images, captions, caption_image, folds)
+    of_image, of_caption = images.new_zeros(len(images)), captions.new_zeros(len(captions))
+    if reference is not None:
+        of_image = hubness(images, reference[1]) / 2
+        of_caption = hubness(captions, reference[0]) / 2
     results = []
     for rows in torch.arange(len(images), device=images.device).tensor_split(folds):
         chosen = ((caption_image >= rows[0]) & (caption_image <= rows[-1])).nonzero().flatten()
@@ -68,9 +96,11 @@ def rank_pairs(
             raise ValueError(f"no caption describes the images {rows[0]} to {rows[-1]} of a fold")
         owners = caption_image[chosen]
         described = rows[torch.isin(rows, owners)]  # an image without captions is no query
-        ranks, first = _rank(images[described], captions[chosen], described, owners)
+        ranks, first = _rank(
+            images[described], captions[chosen], described, owners, of_caption[chosen]
+        )
         of_images = Ranking(described, ranks, chosen[first])
-        ranks, first = _rank(captions[chosen], images[rows], owners, rows)
+        ranks, first = _rank(captions[chosen], images[rows], owners, rows, of_image[rows])
         of_captions = Ranking(chosen, ranks, rows[first])
         results.append({"i2t": of_images, "t2i": of_captions})
     return results

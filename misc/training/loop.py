@@ -28,7 +28,7 @@ from misc.training.runs import Run
 from misc.training.schedules import learning_rate, loss_of_epoch
 from misc.training.steps import set_trainable, train_step
 from misc.training.text_cache import cached_texts
-from misc.training.validation import finish_epoch, validate
+from misc.training.validation import finish_epoch, keep_reference, validate
 from misc.words.pretrained_encoder import PretrainedEncoder
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,19 @@ def _epoch_bar(run: Run, total: int) -> "tqdm[NoReturn]":
     )
 
 
+def _measure(
+    run: Run,
+    dataset: TrainingDataset,
+    images: Sequence[CaptionedImage],
+    workers: int,
+    writer: SummaryWriter | None,
+    validated: FeatureCache | None,
+) -> dict[str, float]:
+    """Validate on images, whose maps there may be, and keep pairs of training for reference."""
+    keep_reference(run, dataset, workers, dataset.features if validated else None)
+    return validate(run, images, dataset.word_vectors, workers, writer, validated)
+
+
 def train_and_validate(
     run: Run,
     dataset: TrainingDataset,
@@ -190,8 +203,8 @@ def train_and_validate(
             if not train_epoch(run, dataset, monitor, stop, workers, print_frequency):
                 break
             with stop.at_once():
-                shown = validation_images, dataset.word_vectors, workers, writer, validated
-                metrics = validate(run, *shown)
+                shown = validation_images, workers, writer, validated
+                metrics = _measure(run, dataset, *shown)
             finish_epoch(run, metrics, writer)
     except KeyboardInterrupt:
         if not stop.interrupted:

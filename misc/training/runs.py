@@ -64,7 +64,7 @@ class Run:
     save_every: float = math.inf  # seconds between two checkpoints within an epoch
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
     average: AveragedModel | None = None  # moving average of the model, if there is to be one
-    reference: Tensor | None = None  # (R, D), embeddings of the last validation's images
+    reference: Tensor | None = None  # (2, R, D), as ``Checkpoint`` has it
     word_table: str = ""  # fingerprint of the word vectors
     caches: set[str] = dataclasses.field(default_factory=set)  # names of those that it reads
 

@@ -205,7 +205,7 @@ def test_info_of_a_file_with_impossible_settings_builds_no_model(path, capsys):
 
 
 def test_images_of_reference_go_with_a_model_through_each_of_its_forms(model, tmp_path):
-    reference = torch.randn(5, 16).half()
+    reference = torch.randn(2, 5, 16).half()
     save_checkpoint(tmp_path / "a.pt", model, TRAINING, reference)
     run("convert", tmp_path / "a.pt", tmp_path / "folder", "--safetensors")
     run("convert", tmp_path / "folder", tmp_path / "b.pt")
@@ -218,7 +218,7 @@ def test_images_of_reference_go_with_a_model_through_each_of_its_forms(model, tm
 
 
 def test_a_folder_keeps_no_images_of_reference_of_another_model(path, model, tmp_path):
-    save_checkpoint(tmp_path / "a.pt", model, TRAINING, torch.randn(5, 16).half())
+    save_checkpoint(tmp_path / "a.pt", model, TRAINING, torch.randn(2, 5, 16).half())
     run("convert", tmp_path / "a.pt", tmp_path / "folder", "--safetensors")
     run("convert", path, tmp_path / "folder", "--safetensors", "--force")
     assert read_checkpoint(path).reference is None
@@ -229,10 +229,11 @@ def test_a_folder_keeps_no_images_of_reference_of_another_model(path, model, tmp
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        (torch.zeros(5, 8), r"rows of 16 numbers, not \(5, 8\)"),
-        (torch.zeros(16), r"rows of 16 numbers, not \(16,\)"),
-        (torch.zeros(0, 16), "rows of 16 numbers"),
-        (torch.full((5, 16), float("nan")), "NaN"),
+        (torch.zeros(2, 5, 8), r"rows of 16 numbers, not \(2, 5, 8\)"),
+        (torch.zeros(3, 5, 16), r"2 times rows of 16 numbers, not \(3, 5, 16\)"),
+        (torch.zeros(5, 16), r"rows of 16 numbers, not \(5, 16\)"),
+        (torch.zeros(2, 0, 16), "rows of 16 numbers"),
+        (torch.full((2, 5, 16), float("nan")), "NaN"),
         ([1, 2], "'reference' is not a plain tensor"),
     ],
 )

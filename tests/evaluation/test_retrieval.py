@@ -5,7 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from misc.evaluation import retrieval as evaluation
-from misc.evaluation.retrieval import format_metrics, retrieval_metrics
+from misc.evaluation.retrieval import (
+    NEIGHBOURS,
+    format_metrics,
+    hubness,
+    rank_pairs,
+    retrieval_metrics,
+)
 
 
 def naive_ranks(queries, items, relevant):
@@ -52,6 +58,44 @@ def test_metrics_equal_a_naive_twin_also_with_ties_and_in_chunks(monkeypatch, ch
     monkeypatch.setattr(evaluation, "CHUNK", chunk)
     data = random_set()
     assert retrieval_metrics(*data) == pytest.approx(naive_metrics(*data), abs=1e-9)
+
+
+def test_a_hub_is_near_to_what_is_near_to_it_at_most():
+    items = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8]])
+    reference = torch.tensor([[0.8, 0.6], [0.6, 0.8], [-1, 0]])
+    expected = [(0.8 + 0.6 - 1) / 3, (0.6 + 0.8 + 0) / 3, (0.96 + 1 - 0.6) / 3]  # of three at most
+    assert hubness(items, reference).tolist() == pytest.approx(expected)
+    many = torch.cat([reference[:1].expand(NEIGHBOURS, 2), reference])  # the nearest ten alone
+    assert hubness(items[:1], many.half()).tolist() == pytest.approx([0.8], abs=1e-3)
+
+
+@pytest.mark.parametrize("chunk", [1024, 7])
+def test_ranks_without_hubs_equal_a_twin_in_folds_too(monkeypatch, chunk):
+    monkeypatch.setattr(evaluation, "CHUNK", chunk)
+    images, captions, caption_image = random_set()
+    reference = torch.randint(-2, 3, (2, 16, 6), generator=torch.Generator().manual_seed(1))
+
+    def corrected(items, others):
+        """Append what is taken from the similarity with a query, whose last component is 1."""
+        nearest = [sorted((item @ other).item() for other in others)[-10:] for item in items]
+        penalties = torch.tensor([[-sum(near) / 20] for near in nearest])
+        return torch.cat([items, penalties], dim=1)
+
+    def query(rows):
+        return torch.cat([rows, torch.ones(len(rows), 1)], dim=1)
+
+    (found,) = rank_pairs(images, captions, caption_image, reference=reference)
+    for direction, queries, items, others, relevant in (
+        ("i2t", images, captions, reference[0], lambda row: caption_image == row),
+        ("t2i", captions, images, reference[1], lambda row: torch.arange(23) == caption_image[row]),
+    ):
+        rows = [relevant(row).nonzero().flatten().tolist() for row in range(len(queries))]
+        twin = naive_ranks(query(queries), corrected(items, others.float()), rows)
+        assert found[direction].ranks.tolist() == twin
+    folds = rank_pairs(images, captions, caption_image, 2, reference)
+    own = caption_image < 12
+    (first,) = rank_pairs(images[:12], captions[own], caption_image[own], reference=reference)
+    assert folds[0]["t2i"].ranks.tolist() == first["t2i"].ranks.tolist()
 
 
 def test_folds_are_averaged_and_nothing_is_dropped_when_they_are_uneven():

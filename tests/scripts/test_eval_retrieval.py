@@ -8,10 +8,12 @@ import pytest
 import torch
 
 import eval_retrieval
-from misc.checkpoints.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from misc.data.captions import read_captions
-from misc.data.paths import data_paths
+from misc.data.paths import data_paths, find_word_vectors
 from misc.data.positives import Positives
+from misc.evaluation.retrieval import rank_pairs, summarize
+from misc.inference.encode import encode_pairs
 from misc.runtime.tables import read_table
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
@@ -48,6 +50,31 @@ def test_folds_are_averaged(checkpoint, toy_root):
     whole = evaluate(checkpoint, toy_root, *options)
     halves = evaluate(checkpoint, toy_root, *options, "--folds", "2")
     assert halves["t2i/mean_rank"] < whole["t2i/mean_rank"]
+
+
+def test_a_model_that_keeps_pairs_of_training_is_scored_without_hubs_too(
+    checkpoint, toy_root, tmp_path, capsys
+):
+    pairs = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(0)).half()
+    content = read_checkpoint(checkpoint)
+    save_checkpoint(tmp_path / "a.pt", load_model(checkpoint), content.training, pairs)
+    options = "--dataset", "toy", "-te", "--image-size", "48", "--folds", "2"
+    plain, corrected = (
+        evaluate(path, toy_root, *options) for path in (checkpoint, tmp_path / "a.pt")
+    )
+    model, paths = load_model(checkpoint), data_paths(toy_root, "toy")
+    images, words = read_captions(paths, ("test",)), find_word_vectors("", paths)
+    embeddings = encode_pairs(model, images, words, 48, 32)
+    expected = summarize(rank_pairs(*embeddings, folds=2, reference=pairs))
+    assert expected["rsum"] != plain["rsum"]
+    for key, value in expected.items():
+        assert corrected[f"csls/{key}"] == pytest.approx(value)
+        assert corrected[key] == plain[key]  # what is published has no correction
+    assert not any("csls" in key for key in plain)
+    title = "CSLS: csls/ is by similarities without hubs, told by 12 images and captions"
+    assert title in corrected["protocol"]
+    assert title not in plain["protocol"]
+    assert title in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import localize
@@ -119,7 +120,8 @@ def test_localize_says_whether_phrases_are_there_by_the_images_kept_with_the_mod
     assert "unknown whether phrases are there" in caplog.text
     model, words = load_model(checkpoint), find_word_vectors("", data_paths(toy_root, "toy"))
     reference, _, _ = encode_images(model, photos[1:], SIZE, 4)
-    save_checkpoint(tmp_path / "a.pt", model, {"config": {"dataset": "toy"}}, reference.half())
+    pairs = torch.stack([reference, -reference]).half()  # of which the images count
+    save_checkpoint(tmp_path / "a.pt", model, {"config": {"dataset": "toy"}}, pairs)
     options += [photos[0], "--word-vectors", toy_root / "toy/word_vectors"]
     (image,) = run(localize, tmp_path / "a.pt", toy_root, *options)["images"]
     own, _, _ = encode_images(model, photos[:1], SIZE, 4)

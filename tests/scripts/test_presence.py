@@ -19,7 +19,7 @@ def test_categories_that_are_not_in_an_image_are_asked_for_too(
     model, images = load_model(checkpoint), read_category_boxes(DataPaths(root), "a {name}")
     embeddings, _, _ = encode_images(model, [image.path for image in images if image.path], SIZE, 8)
     config = {"config": {"word_vectors": "glove", "dataset": "toy"}}
-    save_checkpoint(tmp_path / "a.pt", model, config, embeddings[::2].half())
+    save_checkpoint(tmp_path / "a.pt", model, config, embeddings[::2].half().expand(2, -1, -1))
     results = run(pointing_game, tmp_path / "a.pt", root, "--dataset", "coco")
     phrases = sorted({phrase for image in images for phrase in image.phrases})
     texts = encode_texts(model, phrases, find_word_vectors("", DataPaths(root)))
