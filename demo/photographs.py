@@ -34,7 +34,7 @@ ASKED = {  # what is asked of photographs, by their ids
     126107: ("a bird", "a bus"),
     516008: ("a laptop", "a mouse", "an elephant"),
     358083: ("a cat",),
-    547336: ("a fire hydrant",),
+    547336: ("a cup",),
     160012: ("a person",),
 }
 RIGHT, WRONG, ABSENT = (

@@ -47,7 +47,7 @@ def _rank(
     """
     ranks, first = [], []
     for chunk, ids in zip(queries.split(CHUNK), query_ids.split(CHUNK), strict=True):
-        scores = chunk @ items.T - penalties  # (chunk, M)
+        scores = torch.addmm(penalties, chunk, items.T, beta=-1)  # (chunk, M)
         relevant = ids[:, None] == item_ids[None, :]
         best = scores.masked_fill(~relevant, float("-inf")).amax(dim=1, keepdim=True)
         ranks.append(1 + ((scores >= best) & ~relevant).sum(dim=1))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # curves, and --help, need no torch
 
 
 COLORMAP = "inferno"  # perceptually uniform: from dark to bright, whatever the reader's eyes
-OPACITY = 0.85  # of the hottest place, so that the image shines through
+OPACITY = 0.65  # of the hottest place, so that the image shines through
 FALL = 1.5  # power of the heat that the opacity follows: with 1, all but the coldest is tinged
 
 
