@@ -23,6 +23,7 @@ def results(path: Path, device: Any, quick: bool) -> Iterator[Check]:
     from misc.checkpoints.checkpoint import load_model
     from misc.evaluation.localization import kernel_heat_maps
     from misc.inference.acceleration import accelerate
+    from misc.inference.batches import share_alike
 
     images, vectors, lengths = example_batch(4 if quick else 16, 64 if quick else 256)
 
@@ -32,7 +33,8 @@ def results(path: Path, device: Any, quick: bool) -> Iterator[Check]:
         embedded, maps = model.encode_image_with_maps(images.to(place))
         texts = model.encode_text(vectors.to(place), lengths)
         kernels = model.localization_kernels(texts, 10)
-        return [x.float().cpu() for x in (embedded, texts, kernel_heat_maps(maps[0], kernels))]
+        drawn = [kernel_heat_maps(own[0], kernels) for own in (maps, share_alike(maps, 7.0))]
+        return [x.float().cpu() for x in (embedded, texts, *drawn)]
 
     expected = compute("float32", "cpu")
     for place, precision in enumerate(PRECISIONS):
@@ -40,8 +42,9 @@ def results(path: Path, device: Any, quick: bool) -> Iterator[Check]:
         for name, one, other in zip(("images", "texts"), found, expected, strict=False):
             error, limit = float((one - other).abs().max()), TOLERANCES["embeddings"][place]
             yield Check(f"embeddings of {name}, {precision}", error, limit)
-        error = float((found[2] - expected[2]).abs().max() / expected[2].abs().max())
-        yield Check(f"heat maps, {precision}", error, TOLERANCES["heat maps"][place])
+        for row, name in ((2, "heat maps"), (3, "shared heat maps")):
+            error = float((found[row] - expected[row]).abs().max() / expected[row].abs().max())
+            yield Check(f"{name}, {precision}", error, TOLERANCES["heat maps"][place])
 
 
 def example_batch(count: int, size: int, dimension: int = 620) -> tuple[Any, Any, Any]:

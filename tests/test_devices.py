@@ -112,8 +112,8 @@ def test_a_step_waits_for_the_device_no_more_often_than_it_did():
     ("script", "options"),
     [
         (eval_retrieval, "--dataset toy"),
-        (pointing_game, "--dataset toy -k 5"),
-        (semantic_seg, "--dataset toy -k 5 --limit 8"),
+        (pointing_game, "--dataset toy -k 5 --affinity 7"),
+        (semantic_seg, "--dataset toy -k 5 --limit 8 --affinity 7"),
     ],
 )
 def test_evaluations_are_those_of_the_cpu(script, options, checkpoint, toy_root):  # noqa: F811
