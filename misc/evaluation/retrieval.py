@@ -24,14 +24,11 @@ def hubness(items: Tensor, reference: Tensor) -> Tensor:
 
     The mean similarity of an item to those of reference (R, D), of the queries' kind, that are
     nearest to it. Hubs, which are near to everything, are found for too many queries; half of this
-    is taken from their similarities (CSLS; Conneau et al., 2018, Eq. of Section 2.3, where the
-    items of the test itself are the reference).
+    is taken from their similarities (CSLS; Conneau et al., 2018, Section 2.3, where the items of
+    the test itself are the reference).
     """
-    neighbours = min(NEIGHBOURS, len(reference))
-    nearest = [
-        (chunk @ reference.to(items).T).topk(neighbours, dim=1).values
-        for chunk in items.split(CHUNK)
-    ]
+    reference, neighbours = reference.to(items), min(NEIGHBOURS, len(reference))
+    nearest = [(chunk @ reference.T).topk(neighbours, dim=1).values for chunk in items.split(CHUNK)]
     return torch.cat(nearest).mean(dim=1)
 
 
