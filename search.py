@@ -53,9 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="search with this FAISS index; it is built of --features if it does not exist",
     )
-    parser.add_argument(
-        "--top", type=positive, default=10, help="how many to find (default: %(default)s)"
-    )
+    _add_ranking(parser)
     parser.add_argument(
         "--open-panel",
         type=Path,
@@ -65,17 +63,32 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_ranking(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--top", type=positive, default=10, help="how many to find (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--csls",
+        action="store_true",
+        help="take from each score half of what the image or text has in common with the ten "
+        "nearest of the model's pairs of training, so that hubs, which fit everything, are found "
+        "less; without --index",
+    )
+
+
 def check_request(args: argparse.Namespace) -> None:
     """Refuse, before any work, what cannot be answered.
 
     Raises:
-        ValueError: if there is nothing to search for, nothing to search in, or the panel is no
-            PNG file.
+        ValueError: if there is nothing to search for, nothing to search in, hubs cannot be told,
+            or the panel is no PNG file.
     """
     if not args.texts and args.image is None:
         raise ValueError("nothing to search for: give a text, or an image with -i")
     if args.features is None and args.index is None:
         raise ValueError("nothing to search in: -f names extracted features, --index an index")
+    if args.csls and args.index is not None:
+        raise ValueError("--csls is of exact search: leave --index out")
     if args.open_panel is not None and args.open_panel.suffix.lower() != ".png":
         raise ValueError(f"--open-panel {args.open_panel}: the panel is a .png file")
 
@@ -110,17 +123,39 @@ def embed_queries(
     return model, torch.cat(queries)
 
 
+def find(
+    args: argparse.Namespace, queries: "Tensor", embeddings: "Tensor", checkpoint: "Checkpoint"
+) -> "tuple[Tensor, Tensor]":
+    """Find the scores and rows nearest to queries, without hubs if that is asked for.
+
+    Raises:
+        ValueError: if the model keeps no pairs of training to tell them by.
+    """
+    import torch
+
+    from misc.features.search import nearest
+
+    if not args.csls:
+        return nearest(queries, embeddings, args.top)
+    if checkpoint.reference is None:
+        raise ValueError(f"--csls: {args.path} keeps no images and captions of training")
+    count = len(args.texts)
+    of_texts = nearest(queries[:count], embeddings, args.top, checkpoint.reference[1])
+    of_image = nearest(queries[count:], embeddings, args.top, checkpoint.reference[0])
+    return torch.cat([of_texts[0], of_image[0]]), torch.cat([of_texts[1], of_image[1]])
+
+
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Search, print what was found, maybe draw it, and return it."""
     from misc.checkpoints.checkpoint import read_checkpoint
-    from misc.features.search import load_gallery, name_answers, nearest
+    from misc.features.search import load_gallery, name_answers
 
     check_request(args)
     checkpoint = read_checkpoint(args.path)
     model, queries = embed_queries(args, checkpoint)
     if args.index is None:
         names, embeddings = load_gallery(args.features, queries.shape[1])
-        scores, rows = nearest(queries, embeddings, args.top)
+        scores, rows = find(args, queries, embeddings, checkpoint)
     else:
         from misc.features.search_index import open_index  # FAISS, without which exact search does
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from misc.features.search import hubness
+
 CHUNK = 1024  # queries that are scored at once: memory is CHUNK x items, not queries x items
-NEIGHBOURS = 10  # of an item, that tell whether it is a hub
 DIRECTIONS = ("i2t", "t2i")
 
 
@@ -17,19 +18,6 @@ class Ranking(NamedTuple):
     queries: Tensor  # (Q,), their rows
     ranks: Tensor  # (Q,), 1-based, of the best relevant item
     first: Tensor  # (Q,), the row of the item with the highest score
-
-
-def hubness(items: Tensor, reference: Tensor) -> Tensor:
-    """Say how similar items (M, D) are to what queries are like, whatever the query: (M,).
-
-    The mean similarity of an item to those of reference (R, D), of the queries' kind, that are
-    nearest to it. Hubs, which are near to everything, are found for too many queries; half of this
-    is taken from their similarities (CSLS; Conneau et al., 2018, Section 2.3, where the items of
-    the test itself are the reference).
-    """
-    reference, neighbours = reference.to(items), min(NEIGHBOURS, len(reference))
-    nearest = [(chunk @ reference.T).topk(neighbours, dim=1).values for chunk in items.split(CHUNK)]
-    return torch.cat(nearest).mean(dim=1)
 
 
 def _rank(

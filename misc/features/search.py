@@ -9,6 +9,7 @@ from torch import Tensor
 
 from misc.features.reading import load_embeddings
 
+NEIGHBOURS = 10  # of a row, that tell whether it is a hub
 BLOCK = 8192  # rows that are compared at once
 
 
@@ -72,7 +73,22 @@ def check_dimension(path: Path, found: int, dimension: int) -> None:
         )
 
 
-def nearest(queries: Tensor, embeddings: Tensor, top: int) -> tuple[Tensor, Tensor]:
+def hubness(items: Tensor, reference: Tensor) -> Tensor:
+    """Say how similar items (M, D) are to what queries are like, whatever the query: (M,).
+
+    The mean similarity of an item to those of reference (R, D), of the queries' kind, that are
+    nearest to it. Hubs, which are near to everything, are found for too many queries; half of this
+    is taken from their similarities (CSLS; Conneau et al., 2018, Section 2.3, where the items of
+    the test itself are the reference).
+    """
+    reference, neighbours = reference.to(items), min(NEIGHBOURS, len(reference))
+    nearest = [(chunk @ reference.T).topk(neighbours, dim=1).values for chunk in items.split(BLOCK)]
+    return torch.cat(nearest).mean(dim=1)
+
+
+def nearest(
+    queries: Tensor, embeddings: Tensor, top: int, reference: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Find the rows with the largest inner products, block by block, each exactly.
 
     Memory does not grow with N, so ``embeddings`` may be mapped from a file.
@@ -81,6 +97,8 @@ def nearest(queries: Tensor, embeddings: Tensor, top: int) -> tuple[Tensor, Tens
         queries: (Q, D), on the device that is to compute.
         embeddings: (N, D), of any floating type, on any device.
         top: how many rows a query finds; all N if there are fewer.
+        reference: (R, D), of the queries' kind, by which hubs are told, see ``hubness``; half of
+            it is taken from the rows' scores. ``None`` compares alone.
 
     Returns:
         Scores (Q, top), the highest first, and rows (Q, top); of equal scores the lower row.
@@ -97,7 +115,10 @@ def nearest(queries: Tensor, embeddings: Tensor, top: int) -> tuple[Tensor, Tens
     for start in range(0, len(embeddings), BLOCK):
         block = embeddings[start : start + BLOCK].to(queries)
         places = torch.arange(start, start + len(block), device=queries.device)
-        scores = torch.cat([scores, queries @ block.T], dim=1)
+        found = queries @ block.T
+        if reference is not None:
+            found -= hubness(block, reference) / 2
+        scores = torch.cat([scores, found], dim=1)
         rows = torch.cat([rows, places.expand(len(queries), -1)], dim=1)
         # Not topk, which takes any of equal scores: what was found before is in lower rows.
         scores, order = scores.sort(dim=1, descending=True, stable=True)

@@ -5,13 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from misc.evaluation import retrieval as evaluation
-from misc.evaluation.retrieval import (
-    NEIGHBOURS,
-    format_metrics,
-    hubness,
-    rank_pairs,
-    retrieval_metrics,
-)
+from misc.evaluation.retrieval import format_metrics, rank_pairs, retrieval_metrics
 
 
 def naive_ranks(queries, items, relevant):
@@ -58,15 +52,6 @@ def test_metrics_equal_a_naive_twin_also_with_ties_and_in_chunks(monkeypatch, ch
     monkeypatch.setattr(evaluation, "CHUNK", chunk)
     data = random_set()
     assert retrieval_metrics(*data) == pytest.approx(naive_metrics(*data), abs=1e-9)
-
-
-def test_a_hub_is_near_to_what_is_near_to_it_at_most():
-    items = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8]])
-    reference = torch.tensor([[0.8, 0.6], [0.6, 0.8], [-1, 0]])
-    expected = [(0.8 + 0.6 - 1) / 3, (0.6 + 0.8 + 0) / 3, (0.96 + 1 - 0.6) / 3]  # of three at most
-    assert hubness(items, reference).tolist() == pytest.approx(expected)
-    many = torch.cat([reference[:1].expand(NEIGHBOURS, 2), reference])  # the nearest ten alone
-    assert hubness(items[:1], many.half()).tolist() == pytest.approx([0.8], abs=1e-3)
 
 
 @pytest.mark.parametrize("chunk", [1024, 7])

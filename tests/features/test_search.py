@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from misc.features import search as search_module
-from misc.features.search import Answer, Found, name_answers, nearest
+from misc.features.search import NEIGHBOURS, Answer, Found, hubness, name_answers, nearest
 from tests.features.rows import unit_rows
 
 
@@ -54,3 +54,23 @@ def test_answers_have_names_and_leave_out_what_was_not_found():
         Answer("x", [Found("b", 0.5), Found("a", 0.25)]),
         Answer("y", [Found("a", 1.0)]),
     ]
+
+
+def test_a_hub_is_near_to_what_is_near_to_it_at_most():
+    items = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8]])
+    reference = torch.tensor([[0.8, 0.6], [0.6, 0.8], [-1, 0]])
+    expected = [(0.8 + 0.6 - 1) / 3, (0.6 + 0.8 + 0) / 3, (0.96 + 1 - 0.6) / 3]  # of three at most
+    assert hubness(items, reference).tolist() == pytest.approx(expected)
+    many = torch.cat([reference[:1].expand(NEIGHBOURS, 2), reference])  # the nearest ten alone
+    assert hubness(items[:1], many.half()).tolist() == pytest.approx([0.8], abs=1e-3)
+
+
+def test_rows_without_hubs_equal_a_twin_block_by_block(monkeypatch):
+    monkeypatch.setattr(search_module, "BLOCK", 7)
+    queries, rows, reference = unit_rows(3), unit_rows(40, seed=1), unit_rows(15, seed=2).half()
+    near = (rows @ reference.float().T).sort(dim=1, descending=True).values[:, :10].mean(dim=1)
+    expected = (queries @ rows.T - near / 2).sort(dim=1, descending=True)
+    scores, found = nearest(queries, rows, 6, reference)
+    assert found.tolist() == expected.indices[:, :6].tolist()
+    torch.testing.assert_close(scores, expected.values[:, :6])
+    assert found.tolist() != nearest(queries, rows, 6)[1].tolist()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import search
-from misc.checkpoints.checkpoint import save_checkpoint
+from misc.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from misc.data.decoding import load_image
 from misc.embedder import Embedder
 from misc.features.reading import load_embeddings
@@ -183,6 +183,29 @@ def test_large_photographs_are_small_in_the_panel_and_one_may_vanish_meanwhile(
     results = ask("a dog", "-f", tmp_path / "a.npz", "--open-panel", tmp_path / "a.png")
     assert sizes == [(448, 149)]
     assert results["left_out"] == [str(other)]
+
+
+def test_hubs_are_told_by_the_models_pairs_of_training(ask, features, checkpoint, tmp_path):
+    model, content = load_model(checkpoint), read_checkpoint(checkpoint)
+    pairs = torch.stack([unit_rows(9, DIMENSION, 1), unit_rows(9, DIMENSION, 2)]).half()
+    save_checkpoint(tmp_path / "a.pt", model, content.training, pairs)
+    names, rows = load_embeddings(features / "images.npz")
+    images = "-f", features / "images.npz", "--top", 12
+    plain = ask("a dog", "-i", names[3], *images)["queries"]
+    found = ask("a dog", "-i", names[3], *images, "-p", tmp_path / "a.pt", "--csls")["queries"]
+    for query, (before, after) in enumerate(zip(plain, found, strict=True)):
+        near = rows @ pairs[1 - query].float().T  # of a text captions, of an image images
+        taken = dict(zip(names, (near.sort(dim=1).values.mean(dim=1) / 2).tolist(), strict=True))
+        expected = {one["name"]: one["score"] - taken[one["name"]] for one in before["found"]}
+        assert {one["name"]: one["score"] for one in after["found"]} == pytest.approx(
+            expected, abs=1e-4
+        )
+        scores = [one["score"] for one in after["found"]]
+        assert scores == sorted(scores, reverse=True)
+    with pytest.raises(ValueError, match=r"best\.pt keeps no images and captions of training"):
+        ask("a dog", *images, "--csls")
+    with pytest.raises(ValueError, match="--csls is of exact search"):
+        ask("a dog", *images, "--csls", "--index", tmp_path / "a.faiss")
 
 
 def test_what_cannot_be_answered_is_an_error_that_says_why(ask, features, tmp_path):
