@@ -2,8 +2,8 @@
 
 The phrases are Visual Genome's, on the images that are in COCO val2014 too, those of Flickr30k
 Entities, or the sentences of RefCOCO, RefCOCO+ and RefCOCOg. The published figure takes the
-upper-left corner of the highest cell, the first one its centre, the third one that of the highest
-cell of the smoothed heat map.
+upper-left corner of the highest cell, of heat maps that are not shared, the first one the centre,
+the third one that of the highest cell of the smoothed heat map.
 
 Examples:
     python pointing_game.py -p runs/toy/best.pt --dataset toy

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from misc.checkpoints.checkpoint import Checkpoint
+    from misc.features.search import Answer
     from models.joint_embedding import JointEmbedding
 
 
@@ -123,39 +124,39 @@ def embed_queries(
     return model, torch.cat(queries)
 
 
-def find(
-    args: argparse.Namespace, queries: "Tensor", embeddings: "Tensor", checkpoint: "Checkpoint"
-) -> "tuple[Tensor, Tensor]":
-    """Find the scores and rows nearest to queries, without hubs if that is asked for.
+def pairs_of_training(args: argparse.Namespace, checkpoint: "Checkpoint") -> "Tensor | None":
+    """Give the images and captions by which hubs are told, (2, R, D), if that is asked for.
 
     Raises:
-        ValueError: if the model keeps no pairs of training to tell them by.
+        ValueError: if the model keeps none.
     """
-    import torch
+    if args.csls and checkpoint.reference is None:
+        raise ValueError(
+            f"--csls: {args.path} keeps no images and captions of training; leave it out"
+        )
+    return checkpoint.reference if args.csls else None
 
-    from misc.features.search import nearest
 
-    if not args.csls:
-        return nearest(queries, embeddings, args.top)
-    if checkpoint.reference is None:
-        raise ValueError(f"--csls: {args.path} keeps no images and captions of training")
-    count = len(args.texts)
-    of_texts = nearest(queries[:count], embeddings, args.top, checkpoint.reference[1])
-    of_image = nearest(queries[count:], embeddings, args.top, checkpoint.reference[0])
-    return torch.cat([of_texts[0], of_image[0]]), torch.cat([of_texts[1], of_image[1]])
+def print_answers(answers: "list[Answer]") -> None:
+    """Print each query, and what it found with its score, a line each."""
+    for answer in answers:
+        print(answer.query)  # noqa: T201
+        for found in answer.found:
+            print(f"  {found.score:.4f}  {found.name}")  # noqa: T201
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Search, print what was found, maybe draw it, and return it."""
     from misc.checkpoints.checkpoint import read_checkpoint
-    from misc.features.search import load_gallery, name_answers
+    from misc.features.search import load_gallery, name_answers, nearest
 
     check_request(args)
     checkpoint = read_checkpoint(args.path)
+    reference = pairs_of_training(args, checkpoint)
     model, queries = embed_queries(args, checkpoint)
     if args.index is None:
         names, embeddings = load_gallery(args.features, queries.shape[1])
-        scores, rows = find(args, queries, embeddings, checkpoint)
+        scores, rows = nearest(queries, embeddings, args.top, reference, len(args.texts))
     else:
         from misc.features.search_index import open_index  # FAISS, without which exact search does
 
@@ -163,10 +164,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         names, (scores, rows) = index.names, index.search(queries, args.top)
     labels = args.texts if args.image is None else [*args.texts, str(args.image)]
     answers = name_answers(labels, names, scores, rows)
-    for answer in answers:
-        print(answer.query)  # noqa: T201
-        for found in answer.found:
-            print(f"  {found.score:.4f}  {found.name}")  # noqa: T201
+    print_answers(answers)
     left_out = []
     if args.open_panel is not None:
         from misc.pictures.search_sheet import write_sheet

@@ -95,6 +95,16 @@ def outlined_images(
     return images, names
 
 
+def protocol(args: argparse.Namespace, split: str, size: int, own_affinity: float) -> str:
+    """Say how the figures come about, on a split, with images of a size in pixels."""
+    affinity = own_affinity if args.affinity is None else args.affinity
+    shared = f"heat maps shared with affinity {affinity:.3g}, " if affinity else ""
+    return (
+        f"Segmentation on {split}, images of {size} x {size} pixels, {args.components} components, "
+        f"{shared}masks cut at {args.threshold}; from 0 to 1"
+    )
+
+
 def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     """Score the masks, and lay the results out as a table."""
     from misc.data.paths import data_paths
@@ -124,8 +134,7 @@ def evaluate(args: argparse.Namespace, device: "torch.device") -> Evaluated:
     batches = map_image_files(model, files, size, *options)
     scores = score_images(own, batches, texts.to(device), kernels, args.threshold)
     results: dict[str, Any] = {
-        "protocol": f"Segmentation on {split}, images of {size} x {size} pixels, "
-        f"{args.components} components, masks cut at {args.threshold}; from 0 to 1",
+        "protocol": protocol(args, split, size, model.config.localization_affinity),
         **summarize(gather_scores(scores, share), names),
         "missing_images": [image.image_id for image in listed_images if not image.found],
         "annotations_left_out": len(left_out),

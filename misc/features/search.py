@@ -86,8 +86,18 @@ def hubness(items: Tensor, reference: Tensor) -> Tensor:
     return torch.cat(nearest).mean(dim=1)
 
 
+def _compare(queries: Tensor, rows: Tensor, reference: Tensor | None, texts: int) -> Tensor:
+    """Score rows for queries (Q, rows); arguments as for ``nearest``."""
+    scores = queries @ rows.T
+    if reference is not None:
+        for kind, asked in zip(reference, (scores[texts:], scores[:texts]), strict=True):
+            if len(asked):
+                asked -= hubness(rows, kind) / 2
+    return scores
+
+
 def nearest(
-    queries: Tensor, embeddings: Tensor, top: int, reference: Tensor | None = None
+    queries: Tensor, embeddings: Tensor, top: int, reference: Tensor | None = None, texts: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Find the rows with the largest inner products, block by block, each exactly.
 
@@ -97,8 +107,9 @@ def nearest(
         queries: (Q, D), on the device that is to compute.
         embeddings: (N, D), of any floating type, on any device.
         top: how many rows a query finds; all N if there are fewer.
-        reference: (R, D), of the queries' kind, by which hubs are told, see ``hubness``; half of
-            it is taken from the rows' scores. ``None`` compares alone.
+        reference: (2, R, D), images and captions by which hubs are told: half of the ``hubness``
+            of rows is taken from their scores. ``None`` compares alone.
+        texts: how many of the queries are texts, the first; the others are images.
 
     Returns:
         Scores (Q, top), the highest first, and rows (Q, top); of equal scores the lower row.
@@ -115,10 +126,7 @@ def nearest(
     for start in range(0, len(embeddings), BLOCK):
         block = embeddings[start : start + BLOCK].to(queries)
         places = torch.arange(start, start + len(block), device=queries.device)
-        found = queries @ block.T
-        if reference is not None:
-            found -= hubness(block, reference) / 2
-        scores = torch.cat([scores, found], dim=1)
+        scores = torch.cat([scores, _compare(queries, block, reference, texts)], dim=1)
         rows = torch.cat([rows, places.expand(len(queries), -1)], dim=1)
         # Not topk, which takes any of equal scores: what was found before is in lower rows.
         scores, order = scores.sort(dim=1, descending=True, stable=True)

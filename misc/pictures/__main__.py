@@ -88,8 +88,8 @@ def draw_failures(args: argparse.Namespace) -> dict[str, Any]:
     components = args.components or model.config.heat_map_components
     kernels = text_kernels(model, word_vectors, components, args.first_sentence)
     size = args.image_size or model.config.localization_size
-    how = {"batch_size": args.batch_size, "workers": args.workers, "affinity": args.affinity}
-    sheet, failures = draw_misses(kinds, model, kernels, size, **how)
+    options = args.batch_size, args.workers, args.affinity
+    sheet, failures = draw_misses(kinds, model, kernels, size, *options)
     file: Path = args.output or args.table.with_suffix(".png")
     save_png(sheet, file)
     print(file)  # noqa: T201

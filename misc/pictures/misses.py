@@ -118,7 +118,9 @@ def draw_misses(
     model: JointEmbedding,
     kernels: Callable[[list[str]], Tensor],
     image_size: int,
-    **options: Any,  # noqa: ANN401
+    batch_size: int,
+    workers: int = 0,
+    affinity: float | None = None,
 ) -> tuple[Image.Image, list[Failure]]:
     """Draw a contact sheet, a tile a miss; each image is encoded once for all of its misses.
 
@@ -127,7 +129,9 @@ def draw_misses(
         model: in eval mode, on its device.
         kernels: turns M texts into localisation kernels (M, D).
         image_size: side of the square that images are squeezed to, in pixels.
-        options: ``batch_size``, ``workers`` and ``affinity``, of ``map_image_files``.
+        batch_size: images in a batch.
+        workers: processes that read images; 0 reads them in this one.
+        affinity: of ``share_alike``; ``None`` is the model's own.
 
     Returns:
         The sheet, and the images that cannot be shown, each of which is logged.
@@ -139,7 +143,7 @@ def draw_misses(
     failures: list[Failure] = []
     for misses in kinds:
         files = list(dict.fromkeys(miss.image for miss in misses))
-        batches = map_image_files(model, files, image_size, **options)
+        batches = map_image_files(model, files, image_size, batch_size, workers, affinity)
         tiles = _tiles(misses, files, batches, kernels, failures)
         if tiles:
             groups.append((misses[0].heading, [tiles[number] for number in sorted(tiles)]))

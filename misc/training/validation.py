@@ -95,6 +95,7 @@ def keep_reference(
         dataclasses.replace(images[place], captions=(caption,))
         for place, caption in zip(places, itertools.compress(captions, spoken), strict=True)
     ]
+    run.reference = None
     if not chosen:
         return
     model = accelerate(run.measured, run.config.precision)

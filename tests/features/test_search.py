@@ -67,10 +67,12 @@ def test_a_hub_is_near_to_what_is_near_to_it_at_most():
 
 def test_rows_without_hubs_equal_a_twin_block_by_block(monkeypatch):
     monkeypatch.setattr(search_module, "BLOCK", 7)
-    queries, rows, reference = unit_rows(3), unit_rows(40, seed=1), unit_rows(15, seed=2).half()
-    near = (rows @ reference.float().T).sort(dim=1, descending=True).values[:, :10].mean(dim=1)
-    expected = (queries @ rows.T - near / 2).sort(dim=1, descending=True)
-    scores, found = nearest(queries, rows, 6, reference)
+    queries, rows = unit_rows(3), unit_rows(40, seed=1)
+    reference = torch.stack([unit_rows(15, seed=2), unit_rows(15, seed=3)]).half()
+    near = (rows @ reference.float().mT).sort(dim=2, descending=True).values[..., :10].mean(dim=2)
+    kinds = near[[1, 1, 0]]  # two texts by captions, an image by images
+    expected = (queries @ rows.T - kinds / 2).sort(dim=1, descending=True)
+    scores, found = nearest(queries, rows, 6, reference, texts=2)
     assert found.tolist() == expected.indices[:, :6].tolist()
     torch.testing.assert_close(scores, expected.values[:, :6])
     assert found.tolist() != nearest(queries, rows, 6)[1].tolist()

@@ -83,6 +83,7 @@ def test_masks_and_sheets_are_of_shared_maps_if_that_is_asked_for(checkpoint, to
     for affinity in (0, AFFINITY):
         own = "--affinity", affinity
         scores = run(semantic_seg, checkpoint, toy_root, "--dataset", "toy", *own)
+        assert ("shared with affinity 6, masks" in scores["protocol"]) == (affinity == AFFINITY)
         sheet, misses = tmp_path / f"sheet{affinity}.png", tmp_path / f"misses{affinity}.png"
         run(search, checkpoint, toy_root, "a dog", "-f", tmp_path / "images.npz", *own,
             "--top", 2, "--open-panel", sheet)  # fmt: skip
