@@ -172,6 +172,27 @@ def count_before(trunk: ResNetTrunk | TimmTrunk, trained: int) -> int:
     return weighted[-trained]
 
 
+@torch.inference_mode()
+def count_pointwise(trunk: ResNetTrunk | TimmTrunk) -> int:
+    """Count the parts at the end of a trunk that see each location by itself.
+
+    Such as 1x1 convolutions: they make of some locations what they make of them among all.
+    """
+    parts, maps = trunk_parts(trunk), trial_image(trunk)
+    count, training = 0, trunk.training
+    trunk.eval()
+    for part in parts:
+        some, maps = maps.flatten(2)[:, :, ::2, None], part(maps)
+        try:
+            alone, among = part(some).flatten(2), maps.flatten(2)[:, :, ::2]
+            same = alone.shape == among.shape and torch.allclose(alone, among, 1e-3, 1e-4)
+        except (AssertionError, RuntimeError):  # it makes nothing of a single column
+            same = False
+        count = count + 1 if same else 0
+    trunk.train(training)
+    return count
+
+
 def image_statistics(backbone: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation by which a backbone's own weights want images normalised.
 

@@ -27,9 +27,10 @@ class ImageEncoder(nn.Module):
         self.stride = self.trunk.stride
         self.channels = self.trunk.channels
         self.frozen_parts: int | None = None  # that maps have passed, if they come for images
+        self.pointwise_parts = 0  # at the end of the trunk, which see each location by itself
         self.location_dropout = config.location_dropout
         self.convolution = nn.Conv2d(self.channels, config.embedding_dim, kernel_size=1)
-        self.pool = image_pool(config.image_pooling, config.pool_k)
+        self.pool = image_pool(config.image_pooling, config.pool_k, config.location_dropout)
         self.dropout = nn.Dropout(config.image_dropout)
         self.projection = nn.Linear(config.embedding_dim, config.embedding_dim)
 
@@ -38,6 +39,9 @@ class ImageEncoder(nn.Module):
 
         Maps that come for images, (B, C, h, w), have passed the first ``frozen_parts`` parts of
         the trunk before, or all of it, and pass what is left.
+
+        In training, locations are left out at random before what sees each by itself, the same
+        in a batch: (B, D, L, 1).
         """
         weight, device = self.convolution.weight, images.device.type
         features = images.shape[1] != 3
@@ -45,14 +49,29 @@ class ImageEncoder(nn.Module):
         rounded = features and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if rounded else weight.dtype
         images = images.to(dtype, memory_format=torch.channels_last)
-        maps: Tensor = self.convolution((self._rest if features else self.trunk)(images))
+        before = self._rest(images) if features else self._fewer(self.trunk(images))
+        maps: Tensor = self.convolution(before)
         return maps
 
     def _rest(self, maps: Tensor) -> Tensor:
-        if self.frozen_parts is not None:
-            for part in trunk_parts(self.trunk)[self.frozen_parts :]:
-                maps = part(maps)
+        parts = trunk_parts(self.trunk)
+        passed = len(parts) if self.frozen_parts is None else self.frozen_parts
+        pointwise = max(passed, len(parts) - self.pointwise_parts)
+        for part in parts[passed:pointwise]:
+            maps = part(maps)
+        maps = self._fewer(maps)
+        for part in parts[pointwise:]:
+            maps = part(maps)
         return maps
+
+    def _fewer(self, maps: Tensor) -> Tensor:
+        """Leave locations out at random in training: (B, C, h, w) -> (B, C, L, 1)."""
+        if not (self.training and self.location_dropout):
+            return maps
+        locations = maps.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, C)
+        count = locations.shape[1]
+        kept = torch.randperm(count)[: max(1, round(count * (1 - self.location_dropout)))]
+        return locations[:, kept.sort().values.to(maps.device)].transpose(1, 2)[..., None]
 
     def activation_maps(self, images: Tensor) -> Tensor:
         """Compute the projected maps G' = A G (Eq. 8): (B, 3, H, W) -> (B, D, h, w).
@@ -77,29 +96,15 @@ class ImageEncoder(nn.Module):
         maps = self.unprojected_maps(images)
         return self._embed(maps), maps
 
-    def embed_with_locations(self, images: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, L, D).
-
-        Of all locations, L are drawn at random, the same in a batch: that share of them.
-        """
+    def embed_with_locations(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed images, and their projected maps (Eq. 8) as unit rows: (B, D), (B, L, D)."""
         embeddings, maps = self.embed_with_maps(images)
-        locations = maps.flatten(2).transpose(1, 2)  # (B, h * w, D)
-        if share < 1:
-            locations = locations[:, _drawn(locations.shape[1], share).to(maps.device)]
+        locations = maps.flatten(2).transpose(1, 2)  # (B, L, D)
         return embeddings, F.normalize(F.linear(locations, self.projection.weight), dim=2)
 
     def _embed(self, maps: Tensor) -> Tensor:
-        if self.training and self.location_dropout:
-            maps = self._drop_locations(maps)
         features = self.pool(maps)  # (B, D)
         return F.normalize(self.projection(self.dropout(features)).float(), dim=1)
-
-    def _drop_locations(self, maps: Tensor) -> Tensor:
-        """Leave locations out at random, the same in a batch, but never more than pooling needs."""
-        locations = maps.flatten(2)  # (B, D, h * w)
-        count = locations.shape[2]
-        share = max(self.pool.k_max / count, 1 - self.location_dropout)
-        return locations[:, :, _drawn(count, share).to(maps.device), None]
 
     def _check_size(self, images: Tensor) -> None:
         height, width = images.shape[2:]
@@ -112,8 +117,3 @@ class ImageEncoder(nn.Module):
                 f"images of {height}x{width} pixels give {locations} locations, fewer than the "
                 f"{self.pool.k_max} that are pooled; they need at least {side}x{side} pixels"
             )
-
-
-def _drawn(count: int, share: float) -> Tensor:
-    """Draw a share of ``count`` places at random, at least one, in order."""
-    return torch.randperm(count)[: max(1, round(count * share))].sort().values

@@ -110,15 +110,15 @@ class JointEmbedding(
         return F.embedding_bag(components, rows, per_sample_weights=values.abs(), mode="sum")
 
     def forward(
-        self, images: Tensor, vectors: Tensor, lengths: Tensor, location_share: float = 0.0
+        self, images: Tensor, vectors: Tensor, lengths: Tensor, with_locations: bool = False
     ) -> tuple[Tensor, ...]:
         """Embed images and captions for training: (B, D), (M, D).
 
-        A share of the locations adds their projected maps as unit rows: (B, share * h * w, D).
+        With locations, their projected maps come third, as unit rows (B, L, D).
         """
-        if not location_share:
+        if not with_locations:
             return self.encode_image(images), self.encode_text(vectors, lengths)
-        embeddings, locations = self.image_encoder.embed_with_locations(images, location_share)
+        embeddings, locations = self.image_encoder.embed_with_locations(images)
         return embeddings, self.encode_text(vectors, lengths), locations
 
     def save_pretrained(  # type: ignore[override]

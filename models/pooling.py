@@ -98,15 +98,20 @@ def encode_places(count: int, size: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
-def image_pool(name: str, k: int) -> WeldonPool2d | GeneralizedPool:
-    """Make the pooling of activation maps, of ``k`` locations where there is a choice.
+def image_pool(name: str, k: int, dropout: float = 0.0) -> WeldonPool2d | GeneralizedPool:
+    """Make the pooling of activation maps.
+
+    Args:
+        name: one of "weldon", "max" and "gpo".
+        k: how many locations are averaged, where there is a choice.
+        dropout: share of all locations that are left out of the maps in training.
 
     Raises:
         ValueError: if there is none of that name.
     """
     pools: dict[str, Callable[[], WeldonPool2d | GeneralizedPool]] = {
-        "weldon": lambda: WeldonPool2d(k),
-        "max": lambda: WeldonPool2d(k, 0),
+        "weldon": lambda: WeldonPool2d(k, dropout=dropout),
+        "max": lambda: WeldonPool2d(k, 0, dropout),
         "gpo": GeneralizedPool,
     }
     if name not in pools:

@@ -13,12 +13,15 @@ class WeldonPool2d(nn.Module):
     Args:
         k_max: how many of the highest locations are averaged, at least 1.
         k_min: how many of the lowest; ``None`` means as many as ``k_max``, 0 no minimum part.
+        dropout: share of all locations that the maps lack in training, when as much fewer of the
+            highest and lowest ones are averaged.
     """
 
-    def __init__(self, k_max: int = 15, k_min: int | None = None) -> None:
+    def __init__(self, k_max: int = 15, k_min: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
         self.k_max = k_max
         self.k_min = k_max if k_min is None else k_min
+        self.dropout = dropout
         if self.k_max < 1 or self.k_min < 0:
             raise ValueError(f"k_max must be at least 1 and k_min at least 0, not {k_max}, {k_min}")
 
@@ -31,18 +34,24 @@ class WeldonPool2d(nn.Module):
             ValueError: if the maps have fewer locations than ``k_max`` or ``k_min``.
         """
         locations = maps.flatten(2).contiguous()  # (B, C, h*w)
-        needed = max(self.k_max, self.k_min)
+        k_max, k_min = self._averaged(self.k_max), self._averaged(self.k_min)
+        needed = max(k_max, k_min)
         if locations.shape[2] < needed:
             height, width = maps.shape[2:]
             raise ValueError(
                 f"pooling over k = {needed} locations needs at least {needed} of them, but the "
                 f"maps are {height}x{width} = {height * width}: use larger images or a smaller k"
             )
-        pooled = locations.topk(self.k_max, dim=2, sorted=False).values.mean(dim=2)
-        if self.k_min == 0:
+        pooled = locations.topk(k_max, dim=2, sorted=False).values.mean(dim=2)
+        if k_min == 0:
             return pooled
-        lowest = locations.topk(self.k_min, dim=2, largest=False, sorted=False).values
+        lowest = locations.topk(k_min, dim=2, largest=False, sorted=False).values
         return pooled + lowest.mean(dim=2)
+
+    def _averaged(self, k: int) -> int:
+        """Say how many locations are averaged instead of k of all."""
+        share = 1 - self.dropout if self.training else 1.0
+        return min(k, max(1, round(k * share)))
 
     def extra_repr(self) -> str:
         """Show both k when the module is printed."""

@@ -78,6 +78,7 @@ def twin_steps(device, loss, **changes):
         (SoftmaxLoss(), {}),
         (SoftmaxLoss(joint=True), {"location_dropout": 0.2}),
         (LocationLoss(SoftmaxLoss(), SoftmaxLoss()), {}),
+        (LocationLoss(SoftmaxLoss()), {"location_dropout": 0.5}),
         (ContrastiveLoss(), {"sru_layers": 1}),
         (ContrastiveLoss(), {"image_pooling": "gpo", "text_pooling": "gpo"}),
         (SoftmaxLoss(), {"image_pooling": "max", "text_pooling": "max"}),

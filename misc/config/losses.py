@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from models.config import ABOVE_0, AT_LEAST_0, AT_LEAST_1, LOSS, Range, setting
+from models.config import ABOVE_0, AT_LEAST_0, AT_LEAST_1, LOSS, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,6 @@ class LossSettings:
         "with captions as the whole is, so that a caption is found somewhere in its image",
         group=LOSS,
         within=AT_LEAST_0,
-    )
-    location_share: float = setting(
-        1.0,
-        "with --location-weight: share of an image's locations that count, drawn anew in each "
-        "step; a half costs less, and learns as well",
-        group=LOSS,
-        within=Range(0, 1, without_low=True, without_high=False),
     )
     location_phrases: int = setting(
         0,

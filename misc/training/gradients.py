@@ -51,8 +51,7 @@ def add_gradients(
     Returns:
         This process's share of the loss, a scalar without gradient.
     """
-    share = loss_function.share if isinstance(loss_function, LocationLoss) else 0.0
-    settings = model, seeds, precision, share
+    settings = model, seeds, precision, isinstance(loss_function, LocationLoss)
     if not chunk_size:
         return _backward(_loss(loss_function, _embed(batch, 0, *settings), batch))
     return _chunked(batch.chunks(chunk_size), batch, loss_function, *settings)
@@ -95,7 +94,7 @@ def _embed(
     model: nn.Module,
     seeds: tuple[int, ...],
     precision: str,
-    location_share: float,
+    with_locations: bool,
 ) -> tuple[Tensor, ...]:
     """Embed images and captions, and with them the locations of images if they are asked for."""
     device = chunk.images.device
@@ -105,7 +104,7 @@ def _embed(
     statistics = contextlib.nullcontext() if counted else keeping_statistics(model)
     with statistics, autocast(device, precision):
         images, captions, *locations = model(
-            chunk.images, chunk.vectors, chunk.lengths, location_share
+            chunk.images, chunk.vectors, chunk.lengths, with_locations
         )
     return images.float(), captions.float(), *locations
 

@@ -25,7 +25,6 @@ class LocationLoss(nn.Module):
             count.
         weight: factor on what is added.
         sharpness: factor on the similarities before the exponential.
-        share: of the locations of an image that it wants to see.
     """
 
     def __init__(
@@ -34,14 +33,12 @@ class LocationLoss(nn.Module):
         of_phrases: PairLoss | None = None,
         weight: float = 1.0,
         sharpness: float = 10.0,
-        share: float = 1.0,
     ) -> None:
         super().__init__()
         self.loss = loss
         self.of_phrases = of_phrases
         self.weight = weight
         self.sharpness = sharpness
-        self.share = share
 
     def forward(
         self,

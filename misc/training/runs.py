@@ -19,7 +19,7 @@ from misc.runtime.distributed import gather_objects, is_main
 from misc.runtime.files import replacing
 from misc.runtime.locks import locked
 from misc.training.image_weights import start_from
-from models.backbones import count_before
+from models.backbones import count_before, count_pointwise
 from models.config import ModelConfig
 from models.joint_embedding import JointEmbedding
 
@@ -148,7 +148,7 @@ def new_model(model_config: ModelConfig, config: TrainConfig) -> JointEmbedding:
 
 
 def mark_frozen_parts(model: JointEmbedding, config: TrainConfig) -> None:
-    """Note how much of the trunk never trains, so that maps of it may come for images.
+    """Note which parts of the trunk never train, so that maps of them may come for images.
 
     Raises:
         ValueError: if the trunk cannot be parted like that.
@@ -156,6 +156,7 @@ def mark_frozen_parts(model: JointEmbedding, config: TrainConfig) -> None:
     if config.trained_parts:
         encoder = model.image_encoder
         encoder.frozen_parts = count_before(encoder.trunk, config.trained_parts)
+        encoder.pointwise_parts = count_pointwise(encoder.trunk)
 
 
 def new_optimizer(model: JointEmbedding, config: TrainConfig) -> torch.optim.Optimizer:

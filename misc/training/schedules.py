@@ -40,7 +40,7 @@ def loss_of_epoch(config: TrainConfig, epoch: int) -> PairLoss | LocationLoss:
     if not config.location_weight:
         return loss
     of_phrases = _warmup_loss(config, joint=False) if warm else None
-    return LocationLoss(loss, of_phrases, config.location_weight, share=config.location_share)
+    return LocationLoss(loss, of_phrases, config.location_weight)
 
 
 def _warmup_loss(config: TrainConfig, joint: bool) -> PairLoss:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from misc.presets import PRESETS
-from models.backbones import TimmTrunk, build_trunk, count_before, trunk_parts, trunk_stages
+from models.backbones import (
+    TimmTrunk,
+    build_trunk,
+    count_before,
+    count_pointwise,
+    trunk_parts,
+    trunk_stages,
+)
 from models.joint_embedding import JointEmbedding
 from tests.models.backbones import LITE, small
 
@@ -97,6 +104,31 @@ def test_maps_of_the_first_parts_pass_the_rest(name, trained, channels):
     torch.testing.assert_close(model.encode_image(features), model.encode_image(images))
     rest = trunk_parts(encoder.trunk)[encoder.frozen_parts :]
     assert sum(any(True for _ in part.parameters()) for part in rest) == trained
+
+
+@pytest.mark.parametrize(("name", "trained"), [("resnet18", 1), (LITE, 2), (LITE, 4)])
+@torch.no_grad()
+def test_leaving_locations_out_before_what_sees_each_by_itself_changes_nothing(name, trained):
+    encoder, images = small(name, location_dropout=0.5).image_encoder, torch.randn(2, 3, 64, 64)
+    encoder.frozen_parts = count_before(encoder.trunk, trained)
+    features = torch.nn.Sequential(*trunk_parts(encoder.trunk)[: encoder.frozen_parts])(images)
+    encoder.training = True
+    found = []
+    for pointwise in (0, count_pointwise(encoder.trunk)):
+        torch.manual_seed(3)
+        encoder.pointwise_parts = pointwise
+        found.append(encoder.unprojected_maps(features))
+    assert found[0].shape[2:] == (2, 1)
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("resnet18", 0), (LITE, 4), ("timm/mobilenetv3_small_050", 7)]
+)
+def test_parts_at_the_end_that_see_each_location_by_itself_are_counted(name, count):
+    trunk = build_trunk(name, 4)
+    assert count_pointwise(trunk) == count
+    assert trunk.training
 
 
 def test_parts_that_do_not_run_in_a_row_are_told():

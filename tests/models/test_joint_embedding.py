@@ -58,7 +58,7 @@ def test_locations_are_the_projected_maps_as_unit_rows_beside_the_same_embedding
         torch.randn(3, 4, 5),
         torch.tensor([4, 1, 2]),
     )
-    *embeddings, locations = model(images, texts, lengths, location_share=1)
+    *embeddings, locations = model(images, texts, lengths, with_locations=True)
     for found, expected in zip(embeddings, model(images, texts, lengths), strict=True):
         assert torch.equal(found, expected)
     maps = model.activation_maps(images)  # (2, 12, 4, 6)
@@ -66,12 +66,14 @@ def test_locations_are_the_projected_maps_as_unit_rows_beside_the_same_embedding
     torch.testing.assert_close(locations[1, 2 * 6 + 3], expected)
 
 
-def test_a_share_of_the_locations_is_drawn_anew_each_time(model):
+def test_locations_are_left_out_in_training_the_same_in_a_batch_and_anew_each_time(model):
     images, texts = torch.randn(2, 3, 32, 48), (torch.randn(1, 4, 5), torch.tensor([4]))
-    every = model(images, *texts, location_share=1)[2]  # (2, 24, 12)
+    model.requires_grad_(False).image_encoder.location_dropout = 0.75
+    every = model(images, *texts, with_locations=True)[2]  # (2, 24, 12), as it does not train
+    model.image_encoder.training = True
     seen = set()
     for _ in range(20):
-        some = model(images, *texts, location_share=0.25)[2]
+        some = model(images, *texts, with_locations=True)[2]
         assert some.shape == (2, 6, 12)
         distances = torch.cdist(some[0], every[0]), torch.cdist(some[1], every[1])
         places, others = (distance.argmin(dim=1).tolist() for distance in distances)
@@ -79,7 +81,6 @@ def test_a_share_of_the_locations_is_drawn_anew_each_time(model):
         assert max(distance.min(dim=1).values.max() for distance in distances) < 1e-3
         seen.update(places)
     assert seen == set(range(24))
-    assert model(images, *texts, location_share=0.001)[2].shape == (2, 1, 12)
 
 
 def test_embedding_follows_equation_1(model):

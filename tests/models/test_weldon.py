@@ -32,6 +32,14 @@ def test_a_location_chosen_at_both_ends_gets_both_gradients():
     assert maps.grad.item() == 2
 
 
+def test_of_maps_that_lack_locations_in_training_as_much_fewer_are_averaged():
+    maps = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
+    pool = WeldonPool2d(k_max=4, k_min=1, dropout=0.5)
+    assert pool.eval()(maps).tolist() == [[7.5 + 1]]
+    assert pool.train()(maps).tolist() == [[8.5 + 1]]
+    assert WeldonPool2d(k_max=4, k_min=0, dropout=0.9).train()(maps).tolist() == [[9]]
+
+
 def test_too_few_locations_are_an_error_with_the_numbers():
     with pytest.raises(ValueError, match="at least 15 of them, but the maps are 2x3 = 6"):
         WeldonPool2d()(torch.zeros(1, 1, 2, 3))

@@ -33,9 +33,9 @@ def test_a_collapsed_run_is_warned_of_with_the_remedy(
     assert "--warmup-epochs" in caplog.text
 
 
-def collapsed(model, images, vectors, lengths, location_share=0):
+def collapsed(model, images, vectors, lengths, with_locations=False):
     same = torch.full((len(images), 16), 0.25)
-    return (same, same, same[:, None]) if location_share else (same, same)
+    return (same, same, same[:, None]) if with_locations else (same, same)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_images_and_saves_nothing(

@@ -44,15 +44,17 @@ def test_chunks_give_the_loss_and_the_gradients_of_the_whole_batch(loss, batch, 
     assert_same(gradients(chunked), gradients(whole))
 
 
-@pytest.mark.parametrize("loss", [LOSS, LocationLoss(LOSS, share=0.5)])
+@pytest.mark.parametrize("loss", [LOSS, LocationLoss(LOSS)])
 def test_what_is_drawn_is_the_same_in_both_passes_and_batch_norms_count_once(loss):
     batch = pairs(7)
     twin, chunked = (small_model(EVERYTHING, dropout=0.3).train() for _ in range(2))
+    for model in (twin, chunked):
+        model.image_encoder.location_dropout = 0.5
     embedded = []
     for number, chunk in enumerate(batch.chunks(3)):  # a graph of all chunks, in memory at once
         seed_generators(torch.device("cpu"), 5, 0, number)
-        share = 0.5 if isinstance(loss, LocationLoss) else 0
-        embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths, share))
+        located = isinstance(loss, LocationLoss)
+        embedded.append(twin(chunk.images, chunk.vectors, chunk.lengths, located))
     embeddings = (torch.cat(parts) for parts in zip(*embedded, strict=True))
     loss(*embeddings, batch.image_ids, batch.owners).backward()
     add_gradients(chunked, batch, loss, (5,), chunk_size=3)

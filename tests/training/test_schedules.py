@@ -35,14 +35,12 @@ def test_one_cycle_rises_to_the_highest_rate_and_falls_to_nothing():
 
 
 def test_epochs_have_the_location_loss_on_top_of_theirs_if_they_are_to():
-    config = TrainConfig(
-        warmup_epochs=1, images_per_batch=2, location_weight=0.5, location_share=0.25
-    )
+    config = TrainConfig(warmup_epochs=1, images_per_batch=2, location_weight=0.5)
     for epoch, kind, phrases in ((0, SoftmaxLoss, SoftmaxLoss), (1, HardNegativeLoss, NoneType)):
         loss = loss_of_epoch(config, epoch)
         assert isinstance(loss, LocationLoss)
         assert (type(loss.loss), type(loss.of_phrases)) == (kind, phrases)
-        assert (loss.weight, loss.share) == (0.5, 0.25)
+        assert loss.weight == 0.5
         assert isinstance(loss_of_epoch(TrainConfig(warmup_epochs=1), epoch), kind)
     warm = loss_of_epoch(config, 0)
     assert isinstance(warm, LocationLoss)
