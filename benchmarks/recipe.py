@@ -40,7 +40,7 @@ ROWS = {
         "no phrases": "--location-phrases 0",
         "no loss over locations": "--location-phrases 0 --location-weight 0",
         "two phrases of an image": "--location-phrases 2",
-        "all locations in the loss": "--location-share 1",
+        "all locations": "--location-dropout 0",
         "captions joint in the softmax": "--softmax-positives joint",
         "heat maps of 416 pixels": "--localization-size 416",
         "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2 "
@@ -62,7 +62,6 @@ ROWS = {
         "state at the last word": "--text-pooling last",
         "GPO of words": "--text-pooling gpo",
         "words dropped": "--word-dropout 0.2",
-        "locations dropped": "--location-dropout 0.2",
         "moving average": "--ema 0.99",
         "hardest negatives throughout": "--warmup-epochs 0",
         "published recipe": PUBLISHED,

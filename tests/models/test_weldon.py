@@ -18,6 +18,19 @@ def test_pooling_equals_a_twin_that_sorts():
     torch.testing.assert_close(WeldonPool2d(6, 4)(maps), twin, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("k_min", [0, 1, 25, 56])
+def test_pooling_is_the_same_with_and_without_gradients(dtype, k_min):
+    maps = torch.randn(3, 5, 7, 8).to(dtype).requires_grad_()
+    maps.data[1, 2, 3, 4] = float("nan")
+    pool = WeldonPool2d(20, k_min)
+    with torch.no_grad():
+        found = pool(maps)
+    assert (found.dtype, pool(maps).requires_grad) == (dtype, True)
+    assert found.isnan().nonzero().tolist() == [[1, 2]]
+    torch.testing.assert_close(found, pool(maps).detach(), equal_nan=True)
+
+
 def test_gradient_reaches_only_the_chosen_locations():
     maps = torch.arange(9.0).reshape(1, 1, 3, 3).requires_grad_()
     WeldonPool2d(k_max=2)(maps).sum().backward()
