@@ -32,7 +32,7 @@ STEPS = {
     "toy": "--epochs 2 --max-batches 110 --cycle-epochs 2 --warmup-epochs 1",
     "photos-minilm": "",
 }
-LONGER = "--epochs {0} --cycle-epochs {0} --warmup-epochs {0}".format
+EPOCHS = "--epochs {0} --cycle-epochs {0} --warmup-epochs {0}".format
 LITE0 = "--backbone timm/tf_efficientnet_lite0 --image-weights package:efficientnet-lite0"
 ROWS = {
     "photos-minilm": {
@@ -44,14 +44,14 @@ ROWS = {
         "captions joint in the softmax": "--softmax-positives joint",
         "heat maps of 416 pixels": "--localization-size 416",
         "GloVe: preset photos": "--word-vectors glove --word-dim 50 --captions-per-image 2 "
-        "--cached-crops 0",
+        "--cached-crops 0 --location-phrases 4 --location-dropout 0.75 " + EPOCHS(7),
         "all of the network frozen": "--trained-parts 0 --finetune-epoch 1000",
         "the end of the network at a tenth of the rate": "--trunk-rate 0.1",
         "the end of the network at the full rate": "--trunk-rate 1",
         "two captions of an image": "--captions-per-image 2",
         "no crops": "--cached-crops 0",
         "two crops, and mirror images": "--cached-crops 2 --flip",
-        "12 epochs": LONGER(12),
+        "12 epochs": EPOCHS(12),
         "hardest negatives in the last 2 epochs": "--warmup-epochs 6",
         "384 dimensions": "--embedding-dim 384",
         "1,024 dimensions": "--embedding-dim 1024",

@@ -130,7 +130,7 @@ def draw_misses(
         kernels: turns M texts into localisation kernels (M, D).
         image_size: side of the square that images are squeezed to, in pixels.
         batch_size: images in a batch.
-        workers: processes that read images; 0 reads them in this one.
+        workers: threads that read images; 0 reads them in this one.
         affinity: of ``share_alike``; ``None`` is the model's own.
 
     Returns:
